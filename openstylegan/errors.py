@@ -1,0 +1,10 @@
+"""What a user can cause: one line that says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """An input that cannot be used. The message is one line: what was expected, what came, what to do.
+
+    The command line prints it without a traceback and exits with code 2; from Python it is a `ValueError`.
+    """
