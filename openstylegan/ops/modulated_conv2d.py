@@ -1,0 +1,153 @@
+"""Convolutions whose input channels are scaled by a style, a sample at a time, with demodulation.
+
+`modulated_conv2d` is StyleGAN2's (arXiv 1912.04958, equations 1-3), `modulated_conv2d_sg3` is StyleGAN3's
+(arXiv 2106.12423, appendix F).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from openstylegan.errors import InputError
+from openstylegan.ops.arguments import Padding, check_images
+from openstylegan.ops.conv2d_resample import conv2d_resample_reference
+
+EPSILON = 1e-8
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: Padding = 0,
+    resample_filter: Tensor | None = None,
+    demodulate: bool = True,
+    flip_weight: bool = True,
+    fused_modconv: bool = True,
+) -> Tensor:
+    """`x` [N, I, H, W] convolved with `weight` [O, I, k, k] scaled by `styles` [N, I], plus `noise`.
+
+    y_n = conv(x_n, d_no w_oi s_ni) + noise, with d_no = (sum_ikk (w_oi s_ni)^2 + 1e-8)^-1/2, or 1 without `demodulate`.
+    noise: already scaled, [H', W'] or [N, 1, H', W'] of the output. fused_modconv True scales the weights (one group a
+    sample), False scales input and output; equal but for rounding. Raises `InputError` for shapes that do not fit.
+    """
+    return modulated_conv2d_reference(
+        x, weight, styles, noise, up, down, padding, resample_filter, demodulate, flip_weight, fused_modconv
+    )
+
+
+def modulated_conv2d_reference(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    noise: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: Padding = 0,
+    resample_filter: Tensor | None = None,
+    demodulate: bool = True,
+    flip_weight: bool = True,
+    fused_modconv: bool = True,
+) -> Tensor:
+    """What `modulated_conv2d` computes, written as its equation with plain operations, in both forms."""
+    check_modulation(x, weight, styles)
+    if x.dtype == torch.float16 and demodulate:
+        weight, styles = _within_half_range(weight, styles)
+    convolve = partial(
+        conv2d_resample_reference, f=resample_filter, up=up, down=down, padding=padding, flip_weight=flip_weight
+    )
+    if fused_modconv:
+        return _one_group_a_sample(convolve, x, weight, styles, noise, demodulate)
+    d = demodulation(weight, styles).to(x.dtype)[:, :, None, None] if demodulate else None
+    x = x * styles.to(x.dtype)[:, :, None, None]
+    x = convolve(x, weight.to(x.dtype))
+    if d is not None and noise is not None:
+        return torch.addcmul(noise.to(x.dtype), x, d)
+    x = x if d is None else x * d
+    return x if noise is None else x + noise.to(x.dtype)
+
+
+def check_modulation(x: Tensor, weight: Tensor, styles: Tensor) -> None:
+    """Raises `InputError` unless `weight` [O, I, k, k] and `styles` [N, I] fit `x` [N, I, H, W]."""
+    check_images(x)
+    if weight.ndim != 4 or weight.shape[1] != x.shape[1]:
+        raise InputError(f"expected weights [O, {x.shape[1]}, k, k] for x {list(x.shape)}, got {list(weight.shape)}")
+    if list(styles.shape) != list(x.shape[:2]):
+        raise InputError(f"expected styles {list(x.shape[:2])} for x {list(x.shape)}, got {list(styles.shape)}")
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """d [N, O] = (sum_ikk (w_oi s_ni)^2 + 1e-8)^-1/2, by one product of [N, I] and [I, O]."""
+    power = weight.square().sum([2, 3])
+    return (styles.square() @ power.t() + EPSILON).rsqrt()
+
+
+def _within_half_range(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights and styles scaled so that float16 cannot overflow; the demodulation takes the scale out again."""
+    fan_in = weight[0].numel()
+    weight = weight * (1 / sqrt(fan_in) / weight.abs().amax([1, 2, 3], keepdim=True))
+    return weight, styles / styles.abs().amax(1, keepdim=True)
+
+
+def _one_group_a_sample(
+    convolve: Callable[..., Tensor], x: Tensor, weight: Tensor, styles: Tensor, noise: Tensor | None, demodulate: bool
+) -> Tensor:
+    """The fused form: weights [N, O, I, k, k], a grouped convolution over the batch."""
+    n = x.shape[0]
+    w = weight[None] * styles[:, None, :, None, None]
+    if demodulate:
+        w = w * (w.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
+    w = w.reshape(-1, *w.shape[2:]).to(x.dtype)
+    x = x.reshape(1, -1, *x.shape[2:])
+    x = convolve(x, w, groups=n)
+    x = x.reshape(n, -1, *x.shape[2:])
+    return x if noise is None else x + noise.to(x.dtype)
+
+
+def modulated_conv2d_sg3(
+    x: Tensor,
+    w: Tensor,
+    s: Tensor,
+    demodulate: bool = True,
+    padding: int = 0,
+    input_gain: Tensor | None = None,
+) -> Tensor:
+    """StyleGAN3's form: `x` [N, I, H, W] correlated with `w` [O, I, k, k] scaled by `s` [N, I].
+
+    With `demodulate`, w and s are first brought to unit second moment: w over (I, k, k) of each output channel, s over
+    all its entries, which couples the samples of a batch by rounding only. input_gain: [], [I] or [N, I], after it.
+    """
+    return modulated_conv2d_sg3_reference(x, w, s, demodulate, padding, input_gain)
+
+
+def modulated_conv2d_sg3_reference(
+    x: Tensor,
+    w: Tensor,
+    s: Tensor,
+    demodulate: bool = True,
+    padding: int = 0,
+    input_gain: Tensor | None = None,
+) -> Tensor:
+    """What `modulated_conv2d_sg3` computes: weights of every sample, one grouped convolution."""
+    check_modulation(x, w, s)
+    n, i = s.shape
+    if demodulate:
+        w = w * w.square().mean([1, 2, 3], keepdim=True).rsqrt()
+        s = s * s.square().mean().rsqrt()
+    weights = w[None] * s[:, None, :, None, None]
+    if demodulate:
+        weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
+    if input_gain is not None:
+        weights = weights * input_gain.expand(n, i)[:, None, :, None, None]
+    weights = weights.reshape(-1, *weights.shape[2:]).to(x.dtype)
+    y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), weights, padding=padding, groups=n)
+    return y.reshape(n, -1, *y.shape[2:])
