@@ -1,1 +1,17 @@
-"""."""
+"""The tables of networks: a new one is one file, one line here, one test file (the contract tests reach it by name)."""
+
+from __future__ import annotations
+
+from openstylegan.networks.base import Discriminator, Generator, set_precision
+from openstylegan.networks.stylegan2 import StyleGAN2Generator
+from openstylegan.networks.stylegan2_discriminator import StyleGAN2Discriminator
+
+__all__ = ["DISCRIMINATORS", "GENERATORS", "Discriminator", "Generator", "set_precision"]
+
+GENERATORS: dict[str, type[Generator]] = {
+    "stylegan2": StyleGAN2Generator,
+}
+
+DISCRIMINATORS: dict[str, type[Discriminator]] = {
+    "stylegan2": StyleGAN2Discriminator,
+}
