@@ -1,0 +1,213 @@
+"""A dataset of pictures of one shape, with or without labels: a folder or a ZIP as the dataset tool writes them.
+
+The order is the string order of the names relative to the root (with "/"), as in StyleGAN2-ADA (arXiv 2006.06676), and
+sub-sets, flips and labels are as there too, so that an index means the same picture.
+
+Differs from StyleGAN2-ADA: pictures may be of any height and width and have 1 to 4 channels; mixed shapes are found
+when the dataset is opened; palette and 16-bit pictures are converted (`decode.py`); a class may come from the folder's
+name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from openstylegan.data import content_hash as hashing
+from openstylegan.data.decode import decode, is_picture, shape_of
+from openstylegan.data.labels import LABEL_FILE, Labels, arrange, folder_classes, parse_dataset_json
+from openstylegan.data.storage import Storage, open_storage
+from openstylegan.errors import InputError
+from openstylegan.files import sha256_bytes
+
+HEADER_READ = 1 << 16
+LABEL_SOURCES = (LABEL_FILE, "folders")
+Shape = tuple[int, int, int]
+
+
+def shape_in_words(shape: Shape) -> str:
+    """ "64 x 48 with 3 channels" (width x height)."""
+    return f"{shape[2]} x {shape[1]} with {shape[0]} channel{'s' if shape[0] > 1 else ''}"
+
+
+def header_shape(storage: Storage, name: str) -> Shape:
+    """(C, H, W) of a stored picture from its header; the whole file is read only where its first 64 KiB do not tell."""
+    head = storage.head(name, 64)
+    if not head:
+        raise InputError(f"expected a picture in {name}, but the file is empty; replace or remove it")
+    if not head.startswith(b"\x89PNG"):
+        head = storage.head(name, HEADER_READ)
+    try:
+        return shape_of(head, name)
+    except InputError:
+        return shape_of(storage.read(name), name)
+
+
+def common_shape(storage: Storage, names: Sequence[str]) -> Shape:
+    """The shape of all pictures. Raises `InputError` naming the first picture of another size or channel count."""
+    first = header_shape(storage, names[0])
+    others = [(name, shape) for name in names[1:] if (shape := header_shape(storage, name)) != first]
+    if others:
+        name, shape = others[0]
+        raise InputError(
+            f"expected all pictures in {storage.path} to be like the first, {shape_in_words(first)}, "
+            f"got {shape_in_words(shape)} for {name} ({len(others)} of {len(names)} differ); make them alike with `openstylegan dataset`"
+        )
+    return first
+
+
+def check_resolution(shape: Shape, resolution: int | tuple[int, int] | None, path: Any) -> None:
+    """Raises `InputError` when the pictures are not of the asked resolution: a side, or (height, width)."""
+    if resolution is None:
+        return
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    if (height, width) != shape[1:]:
+        raise InputError(
+            f"expected pictures of {width} x {height} in {path}, got {shape[2]} x {shape[1]}; make them with "
+            f"`openstylegan dataset --source {path} --dest NEW.zip --width {width} --height {height}`"
+        )
+
+
+def subset(num_items: int, max_size: int | None, seed: int) -> np.ndarray:
+    """The raw indices kept, ascending: all, or `max_size` of them chosen by a RandomState of `seed`."""
+    kept = np.arange(num_items, dtype=np.int64)
+    if max_size is None or max_size >= num_items:
+        return kept
+    if max_size < 1:
+        raise InputError(
+            f"expected a sub-set of at least 1 picture, got {max_size}; leave it out to use all {num_items}"
+        )
+    np.random.RandomState(seed % (1 << 32)).shuffle(kept)
+    return np.sort(kept[:max_size])
+
+
+def read_labels(storage: Storage, names: Sequence[str], source: str) -> Labels:
+    """The labels of `names`, from `dataset.json` or from the names of their first folders."""
+    if source == "folders":
+        return arrange(folder_classes(names)[0], names, str(storage.path))
+    if LABEL_FILE not in storage.names:
+        return Labels()
+    where = f"{storage.path}/{LABEL_FILE}"
+    return arrange(parse_dataset_json(storage.read(LABEL_FILE), where), names, where)
+
+
+class ImageDataset:
+    """Pictures of one shape by index; items i >= n of a dataset with `xflip` are items i - n mirrored left to right."""
+
+    def __init__(
+        self, storage: Storage, names: list[str], shape: Shape, labels: Labels, raw_indices: np.ndarray, xflip: bool
+    ):
+        self.storage, self.names = storage, names
+        self.image_shape = shape
+        self.xflip = xflip
+        self._labels = labels
+        self._raw = raw_indices
+
+    @property
+    def name(self) -> str:
+        """The path's last part without its ending."""
+        return self.storage.path.resolve().stem
+
+    @property
+    def label_dim(self) -> int:
+        """The length of a label; 0 without labels."""
+        return self._labels.dim
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is anything to condition on."""
+        return self.label_dim > 0
+
+    def __len__(self) -> int:
+        return len(self._raw) * (2 if self.xflip else 1)
+
+    @cached_property
+    def stored_hash(self) -> str:
+        """SHA-256 of all stored pictures and labels (`content_hash.py`)."""
+        return hashing.content_hash(self.storage, self.names)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of what this dataset yields: the `stored_hash`, mixed with the choice of pictures if not just all."""
+        if len(self._raw) == len(self.names) and not self.xflip:
+            return self.stored_hash
+        return sha256_bytes(self.stored_hash.encode() + self._raw.astype("<i8").tobytes() + bytes([self.xflip]))
+
+    def _locate(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Raw index and whether it is mirrored, of each item."""
+        items = np.asarray(indices, np.int64).reshape(-1)
+        if len(items) and (items.min() < 0 or items.max() >= len(self)):
+            raise InputError(f"expected indices from 0 to {len(self) - 1}, got {items.min()} to {items.max()}")
+        return self._raw[items % len(self._raw)], items >= len(self._raw)
+
+    def names_of(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """The file names of the items."""
+        return [self.names[i] for i in self._locate(indices)[0]]
+
+    def images(self, indices: Sequence[int] | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """uint8 [N, C, H, W] of the items, written into `out` when given.
+
+        Raises `InputError` naming the file when a picture is damaged or not of the common shape.
+        """
+        raw, mirrored = self._locate(indices)
+        if out is None:
+            out = np.empty((len(raw), *self.image_shape), np.uint8)
+        for row, index, mirror in zip(out, raw.tolist(), mirrored.tolist(), strict=True):
+            pixels = self._pixels(index)
+            row[:] = (pixels[:, ::-1] if mirror else pixels).transpose(2, 0, 1)
+        return out
+
+    def _pixels(self, raw_index: int) -> np.ndarray:
+        """The pixels [H, W, C] of one stored picture."""
+        name = self.names[raw_index]
+        pixels = decode(self.storage.read(name), name)
+        if pixels.shape != (*self.image_shape[1:], self.image_shape[0]):
+            got = (pixels.shape[2], pixels.shape[0], pixels.shape[1])
+            raise InputError(
+                f"expected {name} in {self.storage.path} to be {shape_in_words(self.image_shape)} like the first, "
+                f"got {shape_in_words(got)}; make them alike with `openstylegan dataset`"
+            )
+        return pixels
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """float32 [N, label_dim] of the items: one-hot classes, or the vectors as they are."""
+        return self._labels.rows(self._locate(indices)[0])
+
+    def close(self) -> None:
+        """Gives the file handle back; reading opens it again."""
+        self.storage.close()
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    use_labels: bool = False,
+    max_size: int | None = None,
+    xflip: bool = False,
+    seed: int = 0,
+    resolution: int | tuple[int, int] | None = None,
+    label_source: str = LABEL_FILE,
+) -> ImageDataset:
+    """Opens a folder or ZIP of pictures of one shape.
+
+    `use_labels`: read labels, from `dataset.json` or (`label_source="folders"`) from the names of the first folders.
+    `max_size`, `seed`: keep a random sub-set. `xflip`: every picture also mirrored, after all originals.
+    `resolution`: what the pictures must measure, a side or (height, width).
+    Raises `InputError` when the path is missing, holds no pictures, pictures of several shapes, or bad labels.
+    """
+    if label_source not in LABEL_SOURCES:
+        raise InputError(f"expected labels from one of {', '.join(LABEL_SOURCES)}, got {label_source!r}")
+    storage = open_storage(path)
+    names = [name for name in storage.names if is_picture(name)]
+    if not names:
+        raise InputError(
+            f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path"
+        )
+    shape = common_shape(storage, names)
+    check_resolution(shape, resolution, storage.path)
+    labels = read_labels(storage, names, label_source) if use_labels else Labels()
+    return ImageDataset(storage, names, shape, labels, subset(len(names), max_size, seed), xflip)
