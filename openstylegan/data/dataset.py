@@ -55,7 +55,8 @@ def common_shape(storage: Storage, names: Sequence[str]) -> Shape:
         name, shape = others[0]
         raise InputError(
             f"expected all pictures in {storage.path} to be like the first, {shape_in_words(first)}, "
-            f"got {shape_in_words(shape)} for {name} ({len(others)} of {len(names)} differ); make them alike with `openstylegan dataset`"
+            f"got {shape_in_words(shape)} for {name} ({len(others)} of {len(names)} differ); "
+            f"make them alike with `openstylegan dataset`"
         )
     return first
 
