@@ -93,8 +93,8 @@ class Generator(nn.Module):
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_w_avg)
         return self.synthesis(ws, **synthesis_options)
 
-    def update_statistics(self, w_mean: Tensor) -> None:
-        """Moves the running statistics towards `w_mean` [w_dim], the mean w of a whole global batch.
+    def update_statistics(self, mean: Tensor, count: Tensor) -> None:
+        """Moves the running statistics towards `mean` [w_dim], the mean w of a whole global batch of `count` samples.
 
         For trainers: run `mapping` with `update_w_avg=False`, average w over all micro-batches and processes, and call
         this once. A generator without such statistics ignores it.

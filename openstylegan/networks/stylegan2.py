@@ -309,10 +309,10 @@ class StyleGAN2Generator(Generator):
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, mapping_options)
 
-    def update_statistics(self, w_mean: Tensor) -> None:
-        """w_avg <- beta w_avg + (1 - beta) w_mean, unless w_avg_beta is None."""
+    def update_statistics(self, mean: Tensor, count: Tensor) -> None:
+        """w_avg <- beta w_avg + (1 - beta) mean, unless w_avg_beta is None."""
         if self.mapping.tracks_w:
-            self.mapping.update_w_avg(w_mean)
+            self.mapping.update_w_avg(mean)
 
     def noise_shapes(self) -> list[tuple[int, int]]:
         """(height, width) of the noise of every layer that takes noise, first to last."""
