@@ -17,7 +17,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from openstylegan.data.png import PngHeader, decode_stored, read_header
+from openstylegan.data.png import PngHeader, check_chunks, decode_stored, read_header
 from openstylegan.errors import InputError
 
 KEPT_MODES = ("L", "LA", "RGB", "RGBA")
@@ -83,17 +83,23 @@ def to_bytes(image: Image.Image) -> np.ndarray:
 
 
 def _decode(data: bytes, header: PngHeader | None) -> np.ndarray:
-    if header is not None and header.is_plain:
-        pixels = decode_stored(data, header)
-        if pixels is not None:
+    if header is not None and header.is_plain and (pixels := decode_stored(data, header)) is not None:
+        return pixels
+    if header is not None:
+        check_chunks(data)
+        if header.is_plain and (pixels := _decode_with_pyspng(data, header)) is not None:
             return pixels
-        if (spng := pyspng()) is not None and header.colour in PYSPNG_COLOURS:
-            pixels = spng.load(data)
-            pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-            if pixels.shape[2] == header.shape[0]:
-                return pixels
     with Image.open(io.BytesIO(data)) as image:
         return to_bytes(image)
+
+
+def _decode_with_pyspng(data: bytes, header: PngHeader) -> np.ndarray | None:
+    spng = pyspng()
+    if spng is None or header.colour not in PYSPNG_COLOURS:
+        return None
+    pixels = spng.load(data)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return pixels if pixels.shape[2] == header.shape[0] else None
 
 
 def reason(error: Exception) -> str:

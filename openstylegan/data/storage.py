@@ -109,6 +109,7 @@ class ZipStorage:
             for i in infos
         }
         self.names = sorted(self.entries)
+        self._starts: dict[str, int] = {}
         self._handle: int | None = None
         self._lock = threading.Lock()
 
@@ -119,25 +120,23 @@ class ZipStorage:
                     self._handle = os.open(self.path, os.O_RDONLY)
         return os.pread(self._handle, size, at)
 
+    def _data_at(self, name: str) -> int:
+        """Where an entry's packed bytes begin: behind its local header, whose length only the header itself tells."""
+        found = self._starts.get(name)
+        if found is None:
+            at = self.entries[name].header_at
+            header = self._pread(LOCAL_HEADER.size, at)
+            if len(header) < LOCAL_HEADER.size or header[:4] != b"PK\3\4":
+                raise InputError(f"expected {name} in {self.path}, but the ZIP is damaged there; copy or make it again")
+            *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
+            found = self._starts[name] = at + LOCAL_HEADER.size + name_length + extra_length
+        return found
+
     def _packed(self, name: str, size: int) -> bytes:
-        """The first `size` packed bytes of an entry; one read where the local header is as long as usual."""
-        entry = self.entries[name]
-        usual = LOCAL_HEADER.size + len(name.encode()) + 64
-        block = self._pread(usual + size, entry.header_at)
-        if len(block) < LOCAL_HEADER.size or block[:4] != b"PK\3\4":
-            raise InputError(f"expected {name} in {self.path}, but the ZIP is damaged there; copy or make it again")
-        *_, name_length, extra_length = LOCAL_HEADER.unpack_from(block)
-        start = LOCAL_HEADER.size + name_length + extra_length
-        if len(block) < start + size:
-            block = block[start:] + self._pread(
-                start + size - max(len(block), start), entry.header_at + max(len(block), start)
-            )
-            start = 0
-        data = block[start : start + size]
+        """The first `size` packed bytes of an entry."""
+        data = self._pread(size, self._data_at(name))
         if len(data) < size:
-            raise InputError(
-                f"expected {size} bytes of {name} in {self.path}, got {len(data)}; copy or make the ZIP again"
-            )
+            raise InputError(f"expected {size} bytes of {name} in {self.path}, got {len(data)}; copy or make it again")
         return data
 
     def read(self, name: str) -> bytes:

@@ -1,0 +1,63 @@
+"""A folder or a ZIP of pictures, with the labels of its `dataset.json` where it has one.
+
+Folders are sorted path component by component, ZIPs as plain strings, as StyleGAN2-ADA's tool does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from openstylegan.data.decode import is_picture
+from openstylegan.data.labels import LABEL_FILE, Label, parse_dataset_json
+from openstylegan.data.sources.record import FileReference, Record, Source, Unreadable
+from openstylegan.data.storage import FolderStorage, Storage, ZipStorage
+from openstylegan.errors import InputError
+
+
+def is_zip(path: Path) -> bool:
+    """A file that begins as a ZIP does, or is named so."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) in (b"PK\3\4", b"PK\5\6") or path.suffix.lower() == ".zip"
+
+
+def own_labels(storage: Storage) -> Mapping[str, Label]:
+    """Name -> label of the source's `dataset.json`; empty when there is none or its labels are null."""
+    if LABEL_FILE not in storage.names:
+        return {}
+    return parse_dataset_json(storage.read(LABEL_FILE), f"{storage.path}/{LABEL_FILE}") or {}
+
+
+def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The pictures, and the files that are neither pictures nor the label file."""
+    pictures = [name for name in names if is_picture(name)]
+    return pictures, sorted(set(names) - set(pictures) - {LABEL_FILE})
+
+
+def open_folder(path: Path) -> Source:
+    """All pictures below a folder."""
+    storage = FolderStorage(path)
+    names, others = split_names(storage.names)
+    labels = own_labels(storage)
+    names.sort(key=lambda name: name.split("/"))
+    records = (Record(i, name, FileReference(path / name), labels.get(name)) for i, name in enumerate(names))
+    return Source("folder", path, records, len(names), other_files=others)
+
+
+def open_zip(path: Path) -> Source:
+    """All pictures in a ZIP."""
+    storage = ZipStorage(path)
+    names, others = split_names(storage.names)
+    return Source("ZIP", path, zip_records(storage, names, own_labels(storage)), len(names), other_files=others)
+
+
+def zip_records(storage: ZipStorage, names: Sequence[str], labels: Mapping[str, Label]) -> Iterator[Record]:
+    """The files of a ZIP as records; a damaged entry becomes one that says why."""
+    for index, name in enumerate(names):
+        try:
+            data: bytes | Unreadable = storage.read(name)
+        except InputError as error:
+            data = Unreadable(str(error))
+        yield Record(index, name, data, labels.get(name))
