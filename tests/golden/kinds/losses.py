@@ -150,7 +150,7 @@ def run_phase(document: Document, setting: Setting, phase: str) -> Iterator[Chec
     """Reports and gradients of one phase."""
     from openstylegan.losses import LOSS_TERMS
 
-    terms = {name: LOSS_TERMS[name](**setting.strengths.get(name, {})) for name in PHASES[phase]}
+    terms: dict[str, Any] = {name: LOSS_TERMS[name](**setting.strengths.get(name, {})) for name in PHASES[phase]}
     if "path_length" in terms:
         terms["path_length"].to(document.device).pl_mean.fill_(setting.pl_mean)
     forward_pass = RecordedPass(setting, frozenset().union(*(term.needs for term in terms.values())))
