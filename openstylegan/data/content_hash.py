@@ -21,14 +21,18 @@ from openstylegan.files import cache_folder, read_json, sha256_bytes, write_json
 VERSION = 1
 
 
+def add_file(digest: hashlib._Hash, name: str, data: bytes) -> None:
+    """Adds one file to a hash under way; the files must come in string order of their names."""
+    encoded = name.encode("utf-8", "surrogateescape")
+    digest.update(f"{len(encoded)}:".encode() + encoded + f":{len(data)}:".encode())
+    digest.update(data)
+
+
 def compute(storage: Storage, names: Sequence[str]) -> str:
     """The content hash of the pictures `names` and the label file, read now."""
     digest = hashlib.sha256()
     for name in sorted({*names, LABEL_FILE} & set(storage.names)):
-        data = storage.read(name)
-        encoded = name.encode("utf-8", "surrogateescape")
-        digest.update(f"{len(encoded)}:".encode() + encoded + f":{len(data)}:".encode())
-        digest.update(data)
+        add_file(digest, name, storage.read(name))
     return digest.hexdigest()
 
 
@@ -52,8 +56,12 @@ def content_hash(storage: Storage, names: Sequence[str]) -> str:
     found = remembered(storage, names)
     if found is None:
         found = compute(storage, names)
-        with contextlib.suppress(InputError, OSError):
-            write_json(
-                memory_file(storage, names), {"sha256": found, "path": str(storage.path), "pictures": len(names)}
-            )
+        remember(storage, names, found)
     return found
+
+
+def remember(storage: Storage, names: Sequence[str], found: str) -> None:
+    """Notes the hash of the files as they are now."""
+    content = {"sha256": found, "path": str(storage.path), "pictures": len(names)}
+    with contextlib.suppress(InputError, OSError):
+        write_json(memory_file(storage, names), content)

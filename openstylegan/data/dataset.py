@@ -18,20 +18,19 @@ from typing import Any
 import numpy as np
 
 from openstylegan.data import content_hash as hashing
+from openstylegan.data.cache import RawCache, build_cache, open_cache
 from openstylegan.data.decode import decode, is_picture, shape_of
 from openstylegan.data.labels import LABEL_FILE, Labels, arrange, folder_classes, parse_dataset_json
+from openstylegan.data.progress import Advance, silent
+from openstylegan.data.shapes import Shape, shape_in_words
 from openstylegan.data.storage import Storage, open_storage
+from openstylegan.data.workers import ordered_map, threads
 from openstylegan.errors import InputError
 from openstylegan.files import sha256_bytes
 
 HEADER_READ = 1 << 16
+CACHE_BLOCK = 16
 LABEL_SOURCES = (LABEL_FILE, "folders")
-Shape = tuple[int, int, int]
-
-
-def shape_in_words(shape: Shape) -> str:
-    """ "64 x 48 with 3 channels" (width x height)."""
-    return f"{shape[2]} x {shape[1]} with {shape[0]} channel{'s' if shape[0] > 1 else ''}"
 
 
 def header_shape(storage: Storage, name: str) -> Shape:
@@ -97,14 +96,24 @@ def read_labels(storage: Storage, names: Sequence[str], source: str) -> Labels:
 
 
 class ImageDataset:
-    """Pictures of one shape by index; items i >= n of a dataset with `xflip` are items i - n mirrored left to right."""
+    """Pictures of one shape by index; items i >= n of a dataset with `xflip` are items i - n mirrored left to right.
+
+    `raw_cache`: the decoded pictures, when they are at hand. Threads may share a dataset, and it may be pickled.
+    """
 
     def __init__(
-        self, storage: Storage, names: list[str], shape: Shape, labels: Labels, raw_indices: np.ndarray, xflip: bool
+        self,
+        storage: Storage,
+        names: list[str],
+        shape: Shape,
+        labels: Labels,
+        raw_indices: np.ndarray,
+        xflip: bool = False,
+        raw_cache: RawCache | None = None,
     ):
         self.storage, self.names = storage, names
         self.image_shape = shape
-        self.xflip = xflip
+        self.xflip, self.raw_cache = xflip, raw_cache
         self._labels = labels
         self._raw = raw_indices
 
@@ -158,19 +167,18 @@ class ImageDataset:
         if out is None:
             out = np.empty((len(raw), *self.image_shape), np.uint8)
         for row, index, mirror in zip(out, raw.tolist(), mirrored.tolist(), strict=True):
-            pixels = self._pixels(index)
-            row[:] = (pixels[:, ::-1] if mirror else pixels).transpose(2, 0, 1)
+            pixels = self.raw_cache.pixels[index] if self.raw_cache else self._decode(index)
+            row[:] = pixels[:, :, ::-1] if mirror else pixels
         return out
 
-    def _pixels(self, raw_index: int) -> np.ndarray:
-        """The pixels [H, W, C] of one stored picture."""
+    def _decode(self, raw_index: int) -> np.ndarray:
+        """The pixels [C, H, W] (a view) of one stored picture."""
         name = self.names[raw_index]
-        pixels = decode(self.storage.read(name), name)
-        if pixels.shape != (*self.image_shape[1:], self.image_shape[0]):
-            got = (pixels.shape[2], pixels.shape[0], pixels.shape[1])
+        pixels = decode(self.storage.read(name), name).transpose(2, 0, 1)
+        if pixels.shape != self.image_shape:
             raise InputError(
                 f"expected {name} in {self.storage.path} to be {shape_in_words(self.image_shape)} like the first, "
-                f"got {shape_in_words(got)}; make them alike with `openstylegan dataset`"
+                f"got {shape_in_words(pixels.shape)}; make them alike with `openstylegan dataset`"
             )
         return pixels
 
@@ -178,9 +186,25 @@ class ImageDataset:
         """float32 [N, label_dim] of the items: one-hot classes, or the vectors as they are."""
         return self._labels.rows(self._locate(indices)[0])
 
+    def build_raw_cache(self, workers: int = 1, advance: Advance = silent) -> RawCache:
+        """Decodes all stored pictures into the raw cache, returns it and reads from it from now on."""
+        plain = ImageDataset(self.storage, self.names, self.image_shape, Labels(), np.arange(len(self.names)))
+        blocks = np.array_split(np.arange(len(plain)), -(-len(plain) // CACHE_BLOCK))
+        decoded = ordered_map(plain.images, blocks, workers, threads)
+        self.raw_cache = build_cache(self.stored_hash, decoded, len(plain), self.image_shape, advance)
+        return self.raw_cache
+
     def close(self) -> None:
         """Gives the file handle back; reading opens it again."""
         self.storage.close()
+
+
+def find_cache(storage: Storage, names: Sequence[str], cache: bool | None) -> RawCache | None:
+    """The raw cache of these files if there is one. `cache`: False never, None only if the hash is known already."""
+    if cache is False:
+        return None
+    content = hashing.content_hash(storage, names) if cache else hashing.remembered(storage, names)
+    return open_cache(content) if content else None
 
 
 def open_dataset(
@@ -192,12 +216,14 @@ def open_dataset(
     seed: int = 0,
     resolution: int | tuple[int, int] | None = None,
     label_source: str = LABEL_FILE,
+    cache: bool | None = None,
 ) -> ImageDataset:
     """Opens a folder or ZIP of pictures of one shape.
 
     `use_labels`: read labels, from `dataset.json` or (`label_source="folders"`) from the names of the first folders.
     `max_size`, `seed`: keep a random sub-set. `xflip`: every picture also mirrored, after all originals.
     `resolution`: what the pictures must measure, a side or (height, width).
+    `cache`: True builds the raw cache when there is none, None uses one that exists, False ignores it.
     Raises `InputError` when the path is missing, holds no pictures, pictures of several shapes, or bad labels.
     """
     if label_source not in LABEL_SOURCES:
@@ -208,7 +234,11 @@ def open_dataset(
         raise InputError(
             f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path"
         )
-    shape = common_shape(storage, names)
+    raw_cache = find_cache(storage, names, cache)
+    shape = raw_cache.image_shape if raw_cache else common_shape(storage, names)
     check_resolution(shape, resolution, storage.path)
     labels = read_labels(storage, names, label_source) if use_labels else Labels()
-    return ImageDataset(storage, names, shape, labels, subset(len(names), max_size, seed), xflip)
+    dataset = ImageDataset(storage, names, shape, labels, subset(len(names), max_size, seed), xflip, raw_cache)
+    if cache and raw_cache is None:
+        dataset.build_raw_cache(os.cpu_count() or 1)
+    return dataset

@@ -82,7 +82,9 @@ def to_bytes(image: Image.Image) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _decode(data: bytes, header: PngHeader | None) -> np.ndarray:
+def decode_pixels(data: bytes) -> np.ndarray:
+    """The pixels [H, W, C] of an encoded picture. Raises whatever its decoder raises on damage (`reason` words it)."""
+    header = read_header(data)
     if header is not None and header.is_plain and (pixels := decode_stored(data, header)) is not None:
         return pixels
     if header is not None:
@@ -111,7 +113,7 @@ def reason(error: Exception) -> str:
 def decode(data: bytes, name: str) -> np.ndarray:
     """The pixels [H, W, C] of an encoded picture. Raises `InputError` naming the file `name` when it is damaged."""
     try:
-        return _decode(data, read_header(data))
+        return decode_pixels(data)
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise InputError(
             f"expected a picture in {name}, but it cannot be decoded ({reason(error)}); replace or remove it"

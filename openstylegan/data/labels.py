@@ -25,6 +25,7 @@ LABEL_FILE = "dataset.json"
 MAX_CLASSES = 1_000_000
 MAX_VECTOR = 65_536
 LARGEST = 3e38
+HEADINGS = ("file", "filename", "name", "image", "path")
 Label = int | list[float]
 
 
@@ -95,16 +96,23 @@ def parse_dataset_json(data: bytes, where: str) -> dict[str, Label] | None:
         label = check_label(entry[1], name, where)
         if found.setdefault(name, label) != label:
             raise InputError(f"{where} gives {name} two labels, {found[name]} and {label}; remove one")
+    check_one_kind(found, where)
     return found
 
 
-def parse_csv(text: str, where: str) -> dict[str, Label]:
+def class_names(data: bytes) -> list[str]:
+    """The names under "classes" of a `dataset.json` that `parse_dataset_json` has accepted; empty when it has none."""
+    names = json.loads(data).get("classes")
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def parse_csv(text: str, where: str) -> dict[str, Label | str]:
     """File name -> label of lines `file,class` or `file,number,number,...`; a heading line is left out.
 
-    Class names (anything that is no number) become integers in alphabetical order. Raises `InputError`.
+    When no class is a number they are names, and stay text. Raises `InputError`.
     """
     lines = [row for row in csv.reader(io.StringIO(text)) if row and any(cell.strip() for cell in row)]
-    if lines and lines[0][0].strip().lower() in ("file", "filename", "name", "image", "path"):
+    if lines and lines[0][0].strip().lower() in HEADINGS:
         lines = lines[1:]
     short = next((row for row in lines if len(row) < 2), None)
     if not lines or short is not None:
@@ -112,10 +120,11 @@ def parse_csv(text: str, where: str) -> dict[str, Label]:
     values = {row[0].strip().replace("\\", "/"): [cell.strip() for cell in row[1:]] for row in lines}
     if len(values) != len(lines):
         raise InputError(f"{where} names a file twice; keep one line a file")
-    if all(len(cells) == 1 and not is_numeral(cells[0]) for cells in values.values()):
-        order = {cell: i for i, cell in enumerate(sorted({cells[0] for cells in values.values()}))}
-        return {name: order[cells[0]] for name, cells in values.items()}
-    return {name: check_label(cells_to_label(cells), name, where) for name, cells in values.items()}
+    if all(len(cells) == 1 and cells[0] and not is_numeral(cells[0]) for cells in values.values()):
+        return {name: cells[0] for name, cells in values.items()}
+    labels = {name: check_label(cells_to_label(cells), name, where) for name, cells in values.items()}
+    check_one_kind(labels, where)
+    return dict(labels)
 
 
 def is_numeral(text: str) -> bool:
@@ -157,18 +166,22 @@ def arrange(labels: dict[str, Label] | None, names: Sequence[str], where: str) -
             f"(first: {missing[0]}); add them or set labels to null"
         )
     values = [labels[name] for name in names]
-    sizes = [len(value) if isinstance(value, list) else 0 for value in values]
-    odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), None)
-    if odd is not None:
-        raise InputError(
-            f"expected labels of one kind in {where}, got {kind(sizes[0])} for {names[0]} but {kind(sizes[odd])} "
-            f"for {names[odd]}; correct it"
-        )
-    if sizes[0]:
+    if isinstance(values[0], list):
         return Labels(vectors=np.array(values, np.float32))
     return Labels(classes=np.array(values, np.int64))
 
 
-def kind(size: int) -> str:
+def check_one_kind(labels: dict[str, Label], where: str) -> None:
+    """Raises `InputError` when the labels are not all classes, nor all vectors of one length."""
+    kinds = {name: kind(label) for name, label in labels.items()}
+    first = next(iter(kinds), "")
+    odd = next((name for name in kinds if kinds[name] != kinds[first]), None)
+    if odd is not None:
+        raise InputError(
+            f"expected labels of one kind in {where}, got {kinds[first]} for {first}, {kinds[odd]} for {odd}"
+        )
+
+
+def kind(label: Label) -> str:
     """A label's kind in words."""
-    return f"{size} numbers" if size else "a class"
+    return f"{len(label)} numbers" if isinstance(label, list) else "a class"

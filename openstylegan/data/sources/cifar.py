@@ -22,6 +22,7 @@ from openstylegan.errors import InputError
 FILE_NAME = "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
 BATCHES = tuple(f"{FOLDER}/data_batch_{i}" for i in range(1, 6))
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MAX_BATCH_BYTES = 1 << 26
 # fmt: off
 ALLOWED_OPCODES = frozenset((
@@ -150,4 +151,4 @@ def is_cifar10(path: Path) -> bool:
 
 def open_cifar10(path: Path) -> Source:
     """CIFAR-10's training pictures."""
-    return Source("CIFAR-10", path, records(path), 50000)
+    return Source("CIFAR-10", path, records(path), 50000, list(CLASSES))

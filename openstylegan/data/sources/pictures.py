@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from openstylegan.data.decode import is_picture
-from openstylegan.data.labels import LABEL_FILE, Label, parse_dataset_json
+from openstylegan.data.labels import LABEL_FILE, Label, class_names, parse_dataset_json
 from openstylegan.data.sources.record import FileReference, Record, Source, Unreadable
 from openstylegan.data.storage import FolderStorage, Storage, ZipStorage
 from openstylegan.errors import InputError
@@ -23,11 +23,13 @@ def is_zip(path: Path) -> bool:
         return file.read(4) in (b"PK\3\4", b"PK\5\6") or path.suffix.lower() == ".zip"
 
 
-def own_labels(storage: Storage) -> Mapping[str, Label]:
-    """Name -> label of the source's `dataset.json`; empty when there is none or its labels are null."""
+def own_labels(storage: Storage) -> tuple[Mapping[str, Label], list[str]]:
+    """Name -> label, and the class names, of the source's `dataset.json`; empty where it has none."""
     if LABEL_FILE not in storage.names:
-        return {}
-    return parse_dataset_json(storage.read(LABEL_FILE), f"{storage.path}/{LABEL_FILE}") or {}
+        return {}, []
+    data = storage.read(LABEL_FILE)
+    labels = parse_dataset_json(data, f"{storage.path}/{LABEL_FILE}")
+    return (labels, class_names(data)) if labels else ({}, [])
 
 
 def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -40,17 +42,18 @@ def open_folder(path: Path) -> Source:
     """All pictures below a folder."""
     storage = FolderStorage(path)
     names, others = split_names(storage.names)
-    labels = own_labels(storage)
+    labels, classes = own_labels(storage)
     names.sort(key=lambda name: name.split("/"))
     records = (Record(i, name, FileReference(path / name), labels.get(name)) for i, name in enumerate(names))
-    return Source("folder", path, records, len(names), other_files=others)
+    return Source("folder", path, records, len(names), classes, others)
 
 
 def open_zip(path: Path) -> Source:
     """All pictures in a ZIP."""
     storage = ZipStorage(path)
     names, others = split_names(storage.names)
-    return Source("ZIP", path, zip_records(storage, names, own_labels(storage)), len(names), other_files=others)
+    labels, classes = own_labels(storage)
+    return Source("ZIP", path, zip_records(storage, names, labels), len(names), classes, others)
 
 
 def zip_records(storage: ZipStorage, names: Sequence[str], labels: Mapping[str, Label]) -> Iterator[Record]:
