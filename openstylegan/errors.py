@@ -8,3 +8,7 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2; from Python it is a `ValueError`.
     """
+
+
+class ProcessFailed(RuntimeError):
+    """One of several processes of a run ended without saying why; the others were ended too."""

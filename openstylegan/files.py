@@ -165,7 +165,7 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def cache_folder(*parts: str) -> Path:
-    """The folder for things that can be made or fetched again: `$OPENSTYLEGAN_CACHE_DIR`, else `~/.cache/openstylegan`."""
+    """The folder for what can be made or fetched again: `$OPENSTYLEGAN_CACHE_DIR`, else `~/.cache/openstylegan`."""
     root = os.environ.get(CACHE_VARIABLE)
     folder = Path(root) if root else Path.home() / ".cache" / "openstylegan"
     folder = folder.joinpath(*parts)

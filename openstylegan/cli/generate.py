@@ -1,0 +1,79 @@
+"""`openstylegan generate`: pictures from seeds, a PNG each and a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+def generate(
+    *,
+    network: Path,
+    outdir: Path,
+    seeds: str | None = None,
+    trunc: float = 1.0,
+    truncation_cutoff: int | None = None,
+    class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
+    noise_mode: Literal["const", "random", "none"] = "const",
+    projected_w: Path | None = None,
+    batch: int = 1,
+    grid_columns: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Make pictures from seeds, or from projected ws: `seed0042.png` each, and `grid.png`.
+
+    Parameters
+    ----------
+    network
+        A network snapshot, or the folder of a run (its newest snapshot).
+    outdir
+        Folder for the pictures; made if missing.
+    seeds
+        Numbers and ranges: 0,5,10-19.
+    trunc
+        Truncation psi: 1 leaves w as it is, smaller moves it to the average.
+    truncation_cutoff
+        How many of the first layers are truncated (all).
+    class_idx
+        Class of a conditional network.
+    noise_mode
+        Noise of the layers: the network's own, random (by the seed), or none.
+    projected_w
+        An .npz file with ws to draw instead of seeds.
+    batch
+        Pictures drawn at a time.
+    grid_columns
+        Columns of grid.png (about square).
+    device
+        Where to draw.
+    """
+    from openstylegan.errors import InputError
+    from openstylegan.ops.allocator import configure_allocator
+    from openstylegan.sampling.generate import generate as make
+    from openstylegan.sampling.latents import parse_range
+    from openstylegan.snapshot import load
+    from openstylegan.training.launch import pick_device
+
+    configure_allocator()
+    if seeds is None and projected_w is None:
+        raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
+    networks = load(network)
+    if networks.G_ema.c_dim == 0 and class_idx is not None:
+        print("openstylegan: --class is ignored: this network is not conditional")
+    if projected_w is not None and seeds is not None:
+        print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
+    pictures = make(
+        networks.G_ema.to(pick_device(device)),
+        parse_range(seeds) if seeds is not None else (),
+        outdir,
+        trunc=trunc,
+        truncation_cutoff=truncation_cutoff,
+        class_idx=class_idx,
+        noise_mode=noise_mode,
+        projected_w=projected_w,
+        batch=batch,
+        grid_columns=grid_columns,
+    )
+    print(f"{len(pictures)} pictures of {pictures.shape[2]}x{pictures.shape[1]} in {outdir}")

@@ -1,0 +1,179 @@
+"""`openstylegan train`: a new run, or an old one that goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from openstylegan.cli.train_arguments import TrainArguments
+from openstylegan.errors import InputError
+
+if TYPE_CHECKING:
+    from openstylegan.config import OutputConfig, TrainConfig
+    from openstylegan.presets.stylegan2_ada import Options
+
+RESUME_MAY_BE_TYPED_WITH = {"resume", "gpus", "device", "outdir", "data", "allow_tf32", "nobench"}
+
+
+def train(*, arguments: TrainArguments | None = None) -> int:
+    """Train a network on a folder or ZIP of pictures, or go on with a run."""
+    asked = arguments or TrainArguments()
+    typed = asked.typed()
+    from openstylegan.training.run_folder import is_run_folder
+
+    if asked.resume is not None and is_run_folder(asked.resume):
+        return go_on(asked, typed)
+    return begin(asked, typed)
+
+
+def go_on(asked: TrainArguments, typed: dict[str, Any]) -> int:
+    """Resumes a run; its configuration is the one it began with."""
+    from openstylegan.training.run import resume
+
+    refused = sorted(typed.keys() - RESUME_MAY_BE_TYPED_WITH)
+    if refused:
+        raise InputError(
+            f"--{refused[0].replace('_', '-')} has no effect when a run goes on: a run keeps its configuration; "
+            "leave it out, or give --resume a snapshot of the run to begin a new one"
+        )
+    folder = resume(str(asked.resume), **machine_of(asked))
+    print(f"finished: {folder}")
+    return 0
+
+
+def begin(asked: TrainArguments, typed: dict[str, Any]) -> int:
+    """A new run, or only its configuration."""
+    from openstylegan.config import to_dict
+    from openstylegan.presets.stylegan2_ada import describe
+    from openstylegan.training.run import train as run
+
+    config, options = make_config(asked, typed)
+    if asked.dry_run:
+        print(json.dumps(to_dict(config), indent=2))
+        return 0
+    if asked.outdir is None:
+        raise InputError("expected a folder for runs, got none; give --outdir, such as --outdir runs")
+    name = describe(options, config.data.path, set(typed))
+    folder = run(config, asked.outdir, description=name, **machine_of(asked))
+    print(f"finished: {folder}")
+    return 0
+
+
+def make_config(asked: TrainArguments, typed: dict[str, Any]) -> tuple[TrainConfig, Options]:
+    """The configuration of a new run, checked against the data. Raises `InputError`."""
+    from openstylegan.config import with_overrides
+    from openstylegan.data.dataset import open_dataset
+    from openstylegan.data.demo import demo_path
+    from openstylegan.presets import demo, stylegan2_ada
+
+    is_demo = asked.cfg == "demo"
+    if asked.data is None and not is_demo:
+        raise InputError("expected training pictures, got none; give --data a folder or a ZIP, or --cfg=demo")
+    path = str(asked.data or demo_path())
+    try:
+        dataset = open_dataset(path, use_labels=asked.cond, max_size=asked.subset, seed=asked.seed or 0)
+    except InputError as error:
+        raise InputError(f"--data: {error}") from error
+    if asked.cond and not dataset.has_labels:
+        raise InputError(f"--cond: expected labels in {path}, found none; add a dataset.json or leave --cond out")
+    if asked.subset is not None and not 1 <= asked.subset <= len(dataset):
+        raise InputError(f"--subset: expected a number from 1 to {len(dataset)}, got {asked.subset}")
+    options = options_of(asked, typed, demo.OPTIONS if is_demo else stylegan2_ada.Options())
+    height, width = dataset.image_shape[1:]
+    config = stylegan2_ada.make_config(options, path, max(height, width), demo.BASE if is_demo else None)
+    check_metrics(config)
+    return with_overrides(config, parse_settings(asked.settings)), options
+
+
+def options_of(asked: TrainArguments, typed: dict[str, Any], defaults: Options) -> Options:
+    """A preset's options with what was typed put in."""
+    import dataclasses
+
+    import torch
+
+    names = {f.name for f in dataclasses.fields(defaults)}
+    changes = {k: v for k, v in typed.items() if k in names}
+    if changes.get("resume") == "noresume":
+        changes["resume"] = None
+    on_gpu = asked.device != "cpu" and torch.cuda.is_available()
+    if "precision" not in changes and on_gpu:
+        changes["precision"] = "float16"
+    if asked.batch is None and asked.batch_gpu is None and asked.cfg in (None, "auto"):
+        changes.setdefault("gpus", asked.gpus)
+    changes["output"] = output_of(asked, defaults.output)
+    return dataclasses.replace(defaults, **changes)
+
+
+def output_of(asked: TrainArguments, defaults: OutputConfig) -> OutputConfig:
+    """What is written and kept."""
+    import dataclasses
+
+    wanted: dict[str, Any] = {
+        "kimg_per_tick": asked.tick,
+        "seconds_per_tick": asked.tick_seconds,
+        "image_ticks": asked.snap,
+        "snapshot_ticks": asked.snap,
+        "keep_checkpoints": asked.keep_checkpoints,
+        "keep_snapshots": asked.keep_snapshots,
+        "metric_images": asked.metric_images,
+        "grid": parse_grid(asked.grid),
+        "metrics": None if asked.metrics is None else parse_metrics(asked.metrics),
+    }
+    if asked.snap is not None and asked.snap < 1:
+        raise InputError(f"--snap: expected at least 1 tick, got {asked.snap}")
+    if asked.tick is not None and asked.tick <= 0:
+        raise InputError(f"--tick: expected more than 0 kimg, got {asked.tick:g}")
+    return dataclasses.replace(defaults, **{k: v for k, v in wanted.items() if v is not None})
+
+
+def parse_grid(text: str | None) -> tuple[int, int] | None:
+    """`"8x4"` as (8, 4): columns and rows. Raises `InputError`."""
+    if text is None:
+        return None
+    columns, _, rows = text.lower().partition("x")
+    if not (columns.isdigit() and rows.isdigit() and int(columns) and int(rows)):
+        raise InputError(f"--grid: expected columns x rows such as 8x8, got '{text}'")
+    return int(columns), int(rows)
+
+
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list; none for "none" or nothing."""
+    return () if text.strip().lower() in ("", "none") else tuple(name.strip() for name in text.split(","))
+
+
+def check_metrics(config: TrainConfig) -> None:
+    """Raises `InputError` now for a metric that could not be taken later."""
+    if config.output.metrics:
+        from openstylegan.metrics.evaluate import check_available
+
+        check_available(config.output.metrics)
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`("ema.half_life_kimg=5",)` as `{"ema.half_life_kimg": 5}`; values are JSON or text. Raises `InputError`."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set: expected NAME=VALUE, got '{setting}'")
+        try:
+            found[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name.strip()] = value
+    return found
+
+
+def machine_of(asked: TrainArguments) -> dict[str, Any]:
+    """On what to compute, and how. Raises `InputError` for an option that only means something on a GPU."""
+    import torch
+
+    if not torch.cuda.is_available() or asked.device == "cpu":
+        for name in ("allow_tf32", "nobench", "nhwc"):
+            if getattr(asked, name):
+                raise InputError(f"--{name.replace('_', '-')} has no effect without a GPU; leave it out")
+    return {
+        "gpus": asked.gpus,
+        "device": asked.device,
+        "allow_tf32": asked.allow_tf32,
+        "cudnn_benchmark": not asked.nobench,
+    }

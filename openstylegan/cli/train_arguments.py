@@ -1,0 +1,103 @@
+"""The options of `openstylegan train`, under the names users of the StyleGAN programs know, and a few of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+Augpipe = Literal["blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
+Cfg = Literal["auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "demo"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TrainArguments:
+    """What was typed; None where nothing was."""
+
+    outdir: Path | None = None
+    """Where run folders are made."""
+    data: Path | None = None
+    """The training pictures: a folder or a ZIP. With --cfg=demo: the demo pictures."""
+    gpus: int = 1
+    """Processes: one a GPU, or on a CPU that many sharing its cores."""
+    cfg: Cfg | None = None
+    """Base configuration (auto)."""
+    cond: bool = False
+    """Train on the labels in dataset.json."""
+    subset: int | None = None
+    """Train on N pictures, chosen by the seed."""
+    mirror: bool = False
+    """Add every picture mirrored."""
+    gamma: float | None = None
+    """Weight of R1."""
+    kimg: float | None = None
+    """Length of the run, in thousands of real pictures shown."""
+    batch: int | None = None
+    """Pictures a step, over all processes."""
+    batch_gpu: int | None = None
+    """Pictures a micro-batch; gradients are accumulated up to the batch."""
+    aug: Literal["noaug", "ada", "fixed"] | None = None
+    """Augmentation: none, adaptive, or of fixed strength (ada)."""
+    p: float | None = None
+    """Strength of --aug=fixed."""
+    target: float | None = None
+    """Target of --aug=ada (0.6)."""
+    augpipe: Augpipe | None = None
+    """Which augmentations (bgc)."""
+    resume: str | None = None
+    """A run folder: go on with it, exactly. A snapshot: begin a new run with its weights. noresume: neither."""
+    freezed: int = 0
+    """Freeze the first N layers of the discriminator."""
+    cbase: int | None = None
+    """A layer at resolution r has cbase / r channels, at most cmax."""
+    cmax: int | None = None
+    """Largest number of channels (512)."""
+    glr: float | None = None
+    """Learning rate of the generator."""
+    dlr: float | None = None
+    """Learning rate of the discriminator."""
+    metrics: str | None = None
+    """Metrics to take with each snapshot, comma-separated, or none (none; demo: fd_efflite0)."""
+    metric_images: int | None = None
+    """Generated pictures a metric looks at, instead of its own number."""
+    snap: int | None = None
+    """Ticks between snapshots, and between picture grids (50)."""
+    tick: float | None = None
+    """Thousands of pictures a tick (4)."""
+    tick_seconds: float | None = None
+    """Longest duration of a tick."""
+    keep_checkpoints: int | None = None
+    """Newest checkpoints kept, beside the best; 0 keeps all (2)."""
+    keep_snapshots: int | None = None
+    """Newest snapshots kept, beside the best (all)."""
+    grid: str | None = None
+    """Size of the picture grids, columns x rows, such as 8x8 (as many as an 8K screen holds)."""
+    seed: int | None = None
+    """Decides initial weights, order of the data and every random draw (0)."""
+    fp32: bool = False
+    """Everything in float32, without clamping."""
+    nhwc: bool = False
+    """Channels-last layout for half-precision blocks on GPUs."""
+    allow_tf32: bool = False
+    """Let GPUs round float32 products to TF32."""
+    nobench: bool = False
+    """Do not let cuDNN try its algorithms first."""
+    precision: Literal["float32", "bfloat16", "float16", "float64"] | None = None
+    """Of the convolutions (float16 on GPUs, float32 on CPUs)."""
+    nonfinite: Literal["skip", "stop"] | None = None
+    """What to do with a step whose gradient is not finite (skip)."""
+    workers: int | None = None
+    """Threads that read pictures (3)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    dry_run: Annotated[bool, Parameter(name=["--dry-run", "-n"], negative="")] = False
+    """Print the whole configuration and exit."""
+    settings: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = ()
+    """Any setting of the configuration, as --dry-run prints it: --set ema.half_life_kimg=5."""
+
+    def typed(self) -> dict[str, Any]:
+        """The options that differ from their defaults, by field name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}

@@ -1,0 +1,192 @@
+"""What a run is made of: frozen dataclasses, JSON in and out, dotted overrides, and one line when a name is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from openstylegan.errors import InputError
+from openstylegan.files import read_json, write_json
+from openstylegan.registry import nearest
+
+T = TypeVar("T")
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
+
+
+@dataclass(frozen=True)
+class Component:
+    """An entry of one of the tables (`GENERATORS`, `LOSS_TERMS`, ...) and the options it is built with."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The training pictures: a folder or ZIP, and which part of it."""
+
+    path: str
+    use_labels: bool = False
+    max_size: int | None = None
+    xflip: bool = False
+    subset_seed: int = 0
+    num_workers: int = 3
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class PlayerConfig:
+    """A network and the Adam that moves it (before the correction for lazy regularization)."""
+
+    network: Component
+    lr: float = 0.002
+    beta1: float = 0.0
+    beta2: float = 0.99
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Terms that are stepped together, by one player, every `every` steps (their gain is `every`).
+
+    A `lazy` phase also corrects its player's Adam by every / (every + 1).
+    """
+
+    name: str
+    player: Literal["G", "D"]
+    terms: tuple[Component, ...]
+    every: int = 1
+    lazy: bool = False
+
+
+@dataclass(frozen=True)
+class EmaConfig:
+    """The averaged generator: half-life in kimg; `rampup` r shortens it to r x images seen at the start."""
+
+    half_life_kimg: float = 10.0
+    rampup: float | None = 0.05
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What a run writes, how often (in ticks), and how much of it is kept."""
+
+    kimg_per_tick: float = 4.0
+    seconds_per_tick: float | None = None
+    image_ticks: int = 50
+    snapshot_ticks: int = 50
+    checkpoint_ticks: int = 10
+    metric_ticks: int | None = None
+    keep_checkpoints: int = 2
+    keep_snapshots: int | None = None
+    grid: tuple[int, int] | None = None
+    metrics: tuple[str, ...] = ()
+    metric_images: int | None = None
+    tensorboard: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run. Two runs of the same config and data on a CPU are equal bit for bit."""
+
+    data: DataConfig
+    generator: PlayerConfig
+    discriminator: PlayerConfig
+    phases: tuple[PhaseConfig, ...]
+    schedule: Component
+    augment: Component = field(default_factory=lambda: Component("none"))
+    ema: EmaConfig = field(default_factory=EmaConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    style_mixing_prob: float = 0.9
+    total_kimg: float = 25000.0
+    seed: int = 0
+    precision: Precision = "float32"
+    nonfinite: Literal["skip", "stop"] = "skip"
+    preset: str = ""
+    transfer_from: str | None = None
+
+
+def _inner_types(annotation: Any) -> list[Any]:
+    """The dataclasses an annotation may hold: itself, a tuple's items, or a union's members."""
+    if dataclasses.is_dataclass(annotation):
+        return [annotation]
+    if typing.get_origin(annotation) in (tuple, typing.Union, types.UnionType):
+        return [t for a in typing.get_args(annotation) for t in _inner_types(a)]
+    return []
+
+
+def check_keys(cls: type, data: Any, where: str = "") -> None:
+    """Raises `InputError` for the first key of `data` that `cls` does not have, naming the nearest one."""
+    if isinstance(data, list | tuple):
+        for n, item in enumerate(data):
+            check_keys(cls, item, f"{where}[{n}]")
+        return
+    if not isinstance(data, Mapping):
+        return
+    hints = typing.get_type_hints(cls)
+    for name, value in data.items():
+        path = f"{where}.{name}" if where else str(name)
+        if name not in hints:
+            raise InputError(f"unknown setting '{path}': expected one of {', '.join(hints)}{nearest(str(name), hints)}")
+        for inner in _inner_types(hints[name]):
+            check_keys(inner, value, path)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain dicts, lists and numbers."""
+    return msgspec.to_builtins(config)
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
+    """A config from plain values. Raises `InputError` for an unknown key or a value of the wrong type."""
+    check_keys(cls, data)
+    try:
+        return msgspec.convert(data, cls)
+    except msgspec.ValidationError as error:
+        raise InputError(f"a setting has the wrong type or is missing: {error}") from error
+
+
+def save(path: str | os.PathLike[str], config: Any) -> None:
+    """Writes a config as JSON."""
+    write_json(path, to_dict(config))
+
+
+def load(cls: type[T], path: str | os.PathLike[str]) -> T:
+    """Reads a config written by `save`. Raises `InputError`."""
+    return from_dict(cls, read_json(path))
+
+
+def with_overrides(config: T, overrides: Mapping[str, Any]) -> T:
+    """A copy of `config` with dotted settings replaced, such as `{"ema.half_life_kimg": 5}`.
+
+    Parts of a path are field names, keys of `options`, or positions in a tuple. Raises `InputError`.
+    """
+    data = to_dict(config)
+    for path, value in overrides.items():
+        _set(data, path.split("."), value, path)
+    return from_dict(type(config), data)
+
+
+def _set(data: Any, parts: list[str], value: Any, path: str) -> None:
+    head, rest = parts[0], parts[1:]
+    if isinstance(data, list):
+        if not head.isdigit() or int(head) >= len(data):
+            raise InputError(f"no setting '{path}': expected a position below {len(data)}, got '{head}'")
+        step: Any = int(head)
+    elif isinstance(data, dict):
+        step = head
+    else:
+        raise InputError(f"no setting '{path}': '{head}' would be inside a plain value")
+    if not rest:
+        data[step] = value
+    else:
+        if isinstance(data, dict) and step not in data:
+            raise InputError(f"no setting '{path}': expected one of {', '.join(data)}{nearest(head, data)}")
+        _set(data[step], rest, value, path)

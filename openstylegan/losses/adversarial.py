@@ -1,0 +1,45 @@
+"""Adversarial losses as pure functions of logits, and the terms made of them.
+
+The non-saturating logistic loss of Goodfellow et al. (arXiv 1406.2661), as StyleGAN2-ADA (arXiv 2006.06676) uses it.
+Logits are [N, K]; functions are elementwise and return the same shape.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from openstylegan.losses.base import ForwardPass, LossTerm
+
+
+def logistic_g(fake_logits: Tensor) -> Tensor:
+    """The generator's loss: softplus(-D(G(z)))."""
+    return F.softplus(-fake_logits)
+
+
+def logistic_d_fake(fake_logits: Tensor) -> Tensor:
+    """The discriminator's loss on generated images: softplus(D(G(z)))."""
+    return F.softplus(fake_logits)
+
+
+def logistic_d_real(real_logits: Tensor) -> Tensor:
+    """The discriminator's loss on real images: softplus(-D(x))."""
+    return F.softplus(-real_logits)
+
+
+class LogisticG(LossTerm):
+    """Non-saturating logistic loss of the generator."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = logistic_g(f.fake_logits)
+        f.report("Loss/G/loss", loss)
+        return loss.mean()
+
+
+class LogisticD(LossTerm):
+    """Logistic loss of the discriminator, generated and real images together."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = logistic_d_fake(f.fake_logits) + logistic_d_real(f.real_logits)
+        f.report("Loss/D/loss", loss)
+        return loss.mean()

@@ -1,0 +1,42 @@
+"""Gradient penalties: how steep the discriminator is at the images.
+
+R1: Mescheder et al., "Which training methods for GANs do actually converge?" (arXiv 1801.04406), equation 9.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from openstylegan.images import Images, leaves
+from openstylegan.losses.base import ForwardPass, LossTerm
+
+
+def squared_gradient(logits: Tensor, images: Images) -> Tensor:
+    """Per sample, the squared norm of the gradient of its logits' sum with respect to its images, [N].
+
+    `images` must require gradients and `logits` depend on them; the result can be differentiated again.
+    """
+    gradients = torch.autograd.grad(logits.sum(), leaves(images), create_graph=True)
+    return torch.stack([g.square().sum([1, 2, 3]) for g in gradients]).sum(0)
+
+
+def r1_penalty(real_logits: Tensor, reals: Images) -> Tensor:
+    """R1 without its weight: |grad_x D(x)|^2 at real images, [N]."""
+    return squared_gradient(real_logits, reals)
+
+
+class R1(LossTerm):
+    """gamma / 2 E |grad_x D(x)|^2 over real images before augmentation; reports the bare and the weighted penalty."""
+
+    needs = frozenset({"real_images"})
+
+    def __init__(self, gamma: float = 10.0):
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        penalty = r1_penalty(f.real_logits, f.images_with_gradient("real_images"))
+        f.report("Loss/r1_penalty", penalty)
+        f.report("Loss/D/reg", penalty * (self.gamma / 2))
+        return penalty.mean() * (self.gamma / 2)

@@ -1,0 +1,267 @@
+"""StyleGAN2 and StyleGAN2-ADA: Karras et al., "Training generative adversarial networks with limited data"
+(arXiv 2006.06676), and "Analyzing and improving the image quality of StyleGAN" (arXiv 1912.04958).
+
+Published with these configurations (FID over 50,000 pictures, V100 GPUs): CIFAR-10 with `cifar` and ADA 2.92
+unconditional, 2.42 conditional, 100,000 kimg on 2 GPUs; AFHQ cat 512 with `paper512` and ADA 3.55, 25,000 kimg on 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from openstylegan.config import (
+    Component,
+    DataConfig,
+    EmaConfig,
+    OutputConfig,
+    PhaseConfig,
+    PlayerConfig,
+    Precision,
+    TrainConfig,
+)
+from openstylegan.errors import InputError
+from openstylegan.registry import lookup
+
+G_REG_INTERVAL, D_REG_INTERVAL = 4, 16
+ADA_KIMG, ADA_KIMG_RESUMED = 500, 100
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """The numbers of one base configuration. `batch_gpu` is batch / ref_gpus; widths are fmaps x 32768 / resolution."""
+
+    ref_gpus: int
+    kimg: float
+    batch: int
+    mbstd: int
+    fmaps: float
+    lrate: float
+    gamma: float
+    ema_kimg: float
+    ema_rampup: float | None
+    map_layers: int
+    path_length_weight: float = 2.0
+    style_mixing_prob: float = 0.9
+    d_architecture: str = "resnet"
+
+
+BASE_CONFIGS: dict[str, BaseConfig] = {
+    "stylegan2": BaseConfig(8, 25000, 32, 4, 1, 0.002, 10, 10, None, 8),
+    "paper256": BaseConfig(8, 25000, 64, 8, 0.5, 0.0025, 1, 20, None, 8),
+    "paper512": BaseConfig(8, 25000, 64, 8, 1, 0.0025, 0.5, 20, None, 8),
+    "paper1024": BaseConfig(8, 25000, 32, 4, 1, 0.002, 2, 10, None, 8),
+    "cifar": BaseConfig(2, 100000, 64, 32, 1, 0.0025, 0.01, 500, 0.05, 2, 0.0, 0.0, "orig"),
+}
+CONFIG_NAMES = ("auto", *BASE_CONFIGS)
+
+
+def auto_config(resolution: int, gpus: int) -> BaseConfig:
+    """The base configuration computed from the data's resolution and the number of GPUs."""
+    batch = max(min(gpus * min(4096 // resolution, 32), 64), gpus)
+    return BaseConfig(
+        ref_gpus=gpus,
+        kimg=25000,
+        batch=batch,
+        mbstd=min(batch // gpus, 4),
+        fmaps=1 if resolution >= 512 else 0.5,
+        lrate=0.002 if resolution >= 1024 else 0.0025,
+        gamma=0.0002 * resolution**2 / batch,
+        ema_kimg=batch * 10 / 32,
+        ema_rampup=0.05,
+        map_layers=2,
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can ask for, under the names that users of StyleGAN2-ADA know. None: the base configuration's."""
+
+    cfg: str = "auto"
+    gpus: int = 1
+    cond: bool = False
+    subset: int | None = None
+    mirror: bool = False
+    gamma: float | None = None
+    kimg: float | None = None
+    batch: int | None = None
+    batch_gpu: int | None = None
+    aug: Literal["noaug", "ada", "fixed"] = "ada"
+    p: float | None = None
+    target: float | None = None
+    augpipe: str | None = None
+    resume: str | None = None
+    freezed: int = 0
+    fp32: bool = False
+    nhwc: bool = False
+    seed: int = 0
+    workers: int = 3
+    precision: Precision = "float32"
+    nonfinite: Literal["skip", "stop"] = "skip"
+    cbase: int | None = None
+    cmax: int = 512
+    glr: float | None = None
+    dlr: float | None = None
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+
+def check(options: Options) -> None:
+    """Raises `InputError` for values outside their range and for options without effect."""
+    if options.gpus < 1 or options.gpus & (options.gpus - 1):
+        raise InputError(f"--gpus: expected a power of two, got {options.gpus}")
+    limits: list[tuple[str, Any, float, float]] = [
+        ("gamma", options.gamma, 0, float("inf")),
+        ("kimg", options.kimg, 1e-9, float("inf")),
+        ("batch", options.batch, 1, float("inf")),
+        ("batch-gpu", options.batch_gpu, 1, float("inf")),
+        ("p", options.p, 0, 1),
+        ("target", options.target, 0, 1),
+        ("freezed", options.freezed, 0, float("inf")),
+        ("workers", options.workers, 1, float("inf")),
+        ("subset", options.subset, 1, float("inf")),
+    ]
+    for name, value, low, high in limits:
+        if value is not None and not low <= value <= high:
+            raise InputError(f"--{name}: expected a number from {low:g} to {high:g}, got {value:g}")
+    if options.batch is not None and options.batch % options.gpus:
+        raise InputError(f"--batch: expected a multiple of {options.gpus} (--gpus), got {options.batch}")
+    if options.p is not None and options.aug != "fixed":
+        raise InputError(f"--p has no effect with --aug={options.aug}; use --aug=fixed or leave --p out")
+    if options.p is None and options.aug == "fixed":
+        raise InputError("--aug=fixed: expected a strength, got none; give --p a number from 0 to 1")
+    if options.target is not None and options.aug != "ada":
+        raise InputError(f"--target has no effect with --aug={options.aug}; use --aug=ada or leave --target out")
+    if options.augpipe is not None and options.aug == "noaug":
+        raise InputError("--augpipe has no effect with --aug=noaug; use --aug=ada or leave --augpipe out")
+
+
+def base_config(options: Options, resolution: int) -> BaseConfig:
+    """The base configuration that `options.cfg` names. Raises `InputError`."""
+    if options.cfg == "auto":
+        return auto_config(resolution, options.gpus)
+    return lookup(BASE_CONFIGS, options.cfg, "configuration (--cfg)")
+
+
+def augmentation(options: Options) -> Component:
+    """What stands before the discriminator. Strength 0 leaves the pipeline out."""
+    if options.aug == "noaug" or (options.aug == "fixed" and options.p == 0):
+        return Component("none")
+    preset = options.augpipe or "bgc"
+    if options.aug == "fixed":
+        return Component("fixed", {"p": options.p, "preset": preset})
+    kimg = ADA_KIMG if options.resume is None else ADA_KIMG_RESUMED
+    target = 0.6 if options.target is None else options.target
+    return Component("ada", {"preset": preset, "target": target, "kimg": kimg})
+
+
+def phases(base: BaseConfig, gamma: float) -> tuple[PhaseConfig, ...]:
+    """Gmain, Greg, Dmain, Dreg: logistic losses, and lazy path length and R1."""
+    path_length = Component("path_length", {"weight": base.path_length_weight})
+    r1 = Component("r1", {"gamma": gamma})
+    return (
+        PhaseConfig("Gmain", "G", (Component("logistic_g"),)),
+        PhaseConfig("Greg", "G", (path_length,) if base.path_length_weight else (), G_REG_INTERVAL, lazy=True),
+        PhaseConfig("Dmain", "D", (Component("logistic_d"),)),
+        PhaseConfig("Dreg", "D", (r1,) if gamma else (), D_REG_INTERVAL, lazy=True),
+    )
+
+
+def batches(options: Options, base: BaseConfig) -> Component:
+    """The batch over all processes and the micro-batch."""
+    batch = options.batch or base.batch
+    batch_gpu = options.batch_gpu or (options.batch // options.gpus if options.batch else base.batch // base.ref_gpus)
+    if batch % (batch_gpu * options.gpus):
+        raise InputError(
+            f"expected a batch divisible by gpus x batch-gpu = {options.gpus} x {batch_gpu}, got {batch}; "
+            "choose another --batch, --batch-gpu or --gpus"
+        )
+    return Component("constant", {"batch_size": batch, "batch_gpu": batch_gpu})
+
+
+def players(options: Options, base: BaseConfig) -> tuple[PlayerConfig, PlayerConfig]:
+    """Generator and discriminator with their optimizers."""
+    widths = {"channel_base": options.cbase or int(base.fmaps * 32768), "channel_max": options.cmax}
+    numerics: dict[str, Any] = {"num_fp16_res": 0 if options.fp32 else 4, "conv_clamp": None if options.fp32 else 256}
+    layout = {"fp16_channels_last": True} if options.nhwc else {}
+    generator = {
+        "z_dim": 512,
+        "w_dim": 512,
+        "mapping_kwargs": {"num_layers": base.map_layers},
+        "synthesis_kwargs": {**widths, **numerics, **layout},
+    }
+    discriminator = {
+        **widths,
+        **numerics,
+        "architecture": base.d_architecture,
+        "block_kwargs": {"freeze_layers": options.freezed, **layout},
+        "epilogue_kwargs": {"mbstd_group_size": base.mbstd},
+    }
+    return (
+        PlayerConfig(Component("stylegan2", generator), lr=options.glr or base.lrate),
+        PlayerConfig(Component("stylegan2", discriminator), lr=options.dlr or base.lrate),
+    )
+
+
+def make_config(options: Options, data_path: str, resolution: int, base: BaseConfig | None = None) -> TrainConfig:
+    """The whole configuration of a run: `base` (None: the one that `options.cfg` names) with `options` put in.
+
+    Raises `InputError`.
+    """
+    check(options)
+    base = base or base_config(options, resolution)
+    gamma = base.gamma if options.gamma is None else options.gamma
+    generator, discriminator = players(options, base)
+    return TrainConfig(
+        data=DataConfig(
+            path=data_path,
+            use_labels=options.cond,
+            max_size=options.subset,
+            xflip=options.mirror,
+            subset_seed=options.seed,
+            num_workers=options.workers,
+        ),
+        generator=generator,
+        discriminator=discriminator,
+        phases=phases(base, gamma),
+        schedule=batches(options, base),
+        augment=augmentation(options),
+        ema=EmaConfig(base.ema_kimg, base.ema_rampup if options.resume is None else None),
+        output=options.output,
+        style_mixing_prob=base.style_mixing_prob,
+        total_kimg=options.kimg or base.kimg,
+        seed=options.seed,
+        precision="float32" if options.fp32 else options.precision,
+        nonfinite=options.nonfinite,
+        preset=options.cfg,
+        transfer_from=options.resume,
+    )
+
+
+def describe(options: Options, data_path: str, given: set[str]) -> str:
+    """A run's name: the dataset, then what was asked for, in the order users know. `given`: options that were typed."""
+    parts = [Path(data_path).stem]
+    if options.cond:
+        parts.append("cond")
+    if options.subset is not None:
+        parts.append(f"subset{options.subset}")
+    if options.mirror:
+        parts.append("mirror")
+    parts.append(f"auto{options.gpus}" if options.cfg == "auto" else options.cfg)
+    for name, value in (("gamma", options.gamma), ("kimg", options.kimg), ("batch", options.batch)):
+        if value is not None:
+            parts.append(f"{name}{value:g}")
+    if "aug" in given:
+        parts.append(options.aug)
+    for name, number in (("p", options.p), ("target", options.target)):
+        if number is not None:
+            parts.append(f"{name}{number:g}")
+    if options.augpipe is not None:
+        parts.append(options.augpipe)
+    if options.resume is not None:
+        parts.append("resumecustom")
+    elif "resume" in given:
+        parts.append("noresume")
+    if options.freezed:
+        parts.append(f"freezed{options.freezed}")
+    return "-".join(parts)

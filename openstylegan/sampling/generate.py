@@ -1,0 +1,106 @@
+"""Pictures from seeds, or from ws that were found by projection: a PNG each, and a grid of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openstylegan.errors import InputError
+from openstylegan.images import leaves, tile, to_uint8, write_png
+from openstylegan.networks.base import Generator
+from openstylegan.randomness import SampleStream
+from openstylegan.sampling.labels import one_hot
+from openstylegan.sampling.latents import latents
+from openstylegan.snapshot import load
+
+NoiseMode = Literal["const", "random", "none"]
+
+
+@torch.no_grad()
+def images_of_seeds(
+    G: Generator,
+    seeds: Sequence[int],
+    trunc: float = 1.0,
+    truncation_cutoff: int | None = None,
+    class_idx: int | None = None,
+    noise_mode: NoiseMode = "const",
+    batch: int = 1,
+) -> Iterator[Tensor]:
+    """Yields uint8 pictures [n, C, H, W], at most `batch` at a time, in the order of `seeds`.
+
+    A seed's latent and noise depend on the seed only, so its picture is the same in any batch (up to rounding).
+    """
+    device = next(G.parameters()).device
+    for start in range(0, len(seeds), batch):
+        part = list(seeds[start : start + batch])
+        z, c = latents(part, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(part)).to(device)
+        ws = G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
+        source = SampleStream(0, "generate/noise", (), part)
+        yield to_uint8(leaves(G.synthesis(ws, noise_mode=noise_mode, noise_source=source))[-1])
+
+
+@torch.no_grad()
+def images_of_ws(G: Generator, ws: Tensor, noise_mode: NoiseMode = "const") -> Iterator[Tensor]:
+    """Yields a uint8 picture [1, C, H, W] for each of `ws` [n, num_ws, w_dim]."""
+    for n, own in enumerate(ws.split(1)):
+        source = SampleStream(0, "generate/projected_noise", (), [n])
+        yield to_uint8(leaves(G.synthesis(own, noise_mode=noise_mode, noise_source=source))[-1])
+
+
+def read_projected_w(path: str | os.PathLike[str], G: Generator) -> Tensor:
+    """`w` [n, num_ws, w_dim] of an .npz file written by a projector. Raises `InputError`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            ws = torch.from_numpy(file["w"]).float()
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"expected an .npz file with an array 'w' at {path}, got {error}") from error
+    if ws.dim() != 3 or ws.shape[1:] != (G.num_ws, G.w_dim):
+        raise InputError(f"expected w of shape [n, {G.num_ws}, {G.w_dim}] in {path}, got {list(ws.shape)}")
+    return ws.to(next(G.parameters()).device)
+
+
+def generate(
+    network: str | os.PathLike[str] | Generator,
+    seeds: Sequence[int] = (),
+    outdir: str | os.PathLike[str] | None = None,
+    *,
+    trunc: float = 1.0,
+    truncation_cutoff: int | None = None,
+    class_idx: int | None = None,
+    noise_mode: NoiseMode = "const",
+    projected_w: str | os.PathLike[str] | None = None,
+    batch: int = 1,
+    grid_columns: int | None = None,
+) -> np.ndarray:
+    """Pictures of `seeds` (or of `projected_w`), uint8 [N, H, W, C].
+
+    `network` is a snapshot, a run folder or a generator. With `outdir`, each picture is written as it is made
+    (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. Raises `InputError`.
+    """
+    G = network if isinstance(network, Generator) else load(network).G_ema
+    if projected_w is not None:
+        ws = read_projected_w(projected_w, G)
+        names = [f"proj{n:02d}.png" for n in range(len(ws))]
+        batches = images_of_ws(G, ws, noise_mode)
+    else:
+        if not seeds:
+            raise InputError("expected at least one seed; give --seeds 0-35 or --projected-w FILE")
+        names = [f"seed{seed:04d}.png" for seed in seeds]
+        batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch)
+    pictures: list[Tensor] = []
+    for images in batches:
+        for image in images.cpu():
+            if outdir is not None:
+                write_png(Path(outdir) / names[len(pictures)], image.permute(1, 2, 0).numpy())
+            pictures.append(image)
+    together = torch.stack(pictures)
+    if outdir is not None and len(pictures) > 1:
+        columns = grid_columns or int(np.ceil(np.sqrt(len(pictures))))
+        write_png(Path(outdir) / "grid.png", tile(together, columns))
+    return together.permute(0, 2, 3, 1).numpy()

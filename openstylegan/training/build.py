@@ -1,0 +1,142 @@
+"""From a configuration to the parts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from openstylegan.augment import AUGMENTS
+from openstylegan.config import Component, PlayerConfig, TrainConfig
+from openstylegan.data.dataset import ImageDataset, open_dataset
+from openstylegan.data.loader import BatchLoader
+from openstylegan.distributed import broadcast, world_size
+from openstylegan.errors import InputError
+from openstylegan.losses import LOSS_TERMS
+from openstylegan.networks import DISCRIMINATORS, GENERATORS
+from openstylegan.networks.base import set_precision
+from openstylegan.randomness import key
+from openstylegan.registry import build
+from openstylegan.training.ema import Ema
+from openstylegan.training.phase import Phase, StepContext
+from openstylegan.training.players import Player
+from openstylegan.training.schedule import SCHEDULES, Schedule
+from openstylegan.training.state import TrainState
+from openstylegan.training.transfer import transfer
+
+
+@dataclass
+class Run:
+    """A run in progress: its configuration, its data, its schedule, and the state that owns all that changes."""
+
+    config: TrainConfig
+    components: dict[str, Component]
+    device: torch.device
+    folder: Path | None
+    dataset: ImageDataset
+    loader: BatchLoader
+    schedule: Schedule
+    state: TrainState
+    context: StepContext
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of images: float32, or float64 where everything is."""
+        return torch.float64 if self.config.precision == "float64" else torch.float32
+
+
+def open_training_data(config: TrainConfig) -> ImageDataset:
+    """The dataset a configuration names. Raises `InputError`."""
+    data = config.data
+    return open_dataset(
+        data.path, use_labels=data.use_labels, max_size=data.max_size, xflip=data.xflip, seed=data.subset_seed
+    )
+
+
+def resolve(player: PlayerConfig, dataset: ImageDataset) -> Component:
+    """A player's network with the options that the data decides filled in. Raises `InputError` when they differ."""
+    channels, height, width = dataset.image_shape
+    decided: dict[str, Any] = {
+        "c_dim": dataset.label_dim,
+        "img_resolution": height if height == width else [height, width],
+        "img_channels": channels,
+    }
+    for name, value in decided.items():
+        asked = player.network.options.get(name, value)
+        if asked != value:
+            raise InputError(f"expected {name} {value} as in the data, got {asked}; leave it out of the options")
+    return Component(player.network.name, {**player.network.options, **decided})
+
+
+def make_network(table: Mapping[str, Any], component: Component, kind: str, config: TrainConfig) -> Any:
+    """A new network; its initial weights depend on the run's seed and its kind only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(config.seed, f"init/{kind}"))
+        network = build(table, component.name, component.options, kind)
+    if config.precision == "float64":
+        return network.double()
+    set_precision(network, config.precision)
+    return network
+
+
+def make_phases(config: TrainConfig, players: Mapping[str, Player]) -> list[Phase]:
+    """The phases of a configuration, with new terms."""
+    phases = []
+    for phase in config.phases:
+        terms = [build(LOSS_TERMS, t.name, t.options, "loss term") for t in phase.terms]
+        if config.precision == "float64":
+            terms = [t.double() for t in terms]
+        phases.append(Phase(phase.name, players[phase.player], terms, phase.every))
+    return phases
+
+
+def lazy_every(config: TrainConfig, player: str) -> int | None:
+    """The interval of a player's lazy phase, or None. Raises `InputError` when it has two different ones."""
+    found = {p.every for p in config.phases if p.player == player and p.lazy}
+    if len(found) > 1:
+        raise InputError(f"expected one interval for the lazy phases of {player}, got {sorted(found)}")
+    return found.pop() if found else None
+
+
+def build_run(config: TrainConfig, device: torch.device, folder: Path | None = None) -> Run:
+    """Opens the data and makes networks, players, phases and augmentation. Raises `InputError`."""
+    dataset = open_training_data(config)
+    components = {"G": resolve(config.generator, dataset), "D": resolve(config.discriminator, dataset)}
+    G = make_network(GENERATORS, components["G"], "generator", config).to(device).train()
+    D = make_network(DISCRIMINATORS, components["D"], "discriminator", config).to(device).train()
+    ema = Ema(G, config.ema)
+    if config.transfer_from is not None:
+        transfer(config.transfer_from, {"G": G, "D": D, "G_ema": ema.module})
+    for module in (G, D, ema.module):
+        broadcast([*module.parameters(), *module.buffers()])
+    players = {
+        "G": Player("G", G, config.generator, lazy_every(config, "G")),
+        "D": Player("D", D, config.discriminator, lazy_every(config, "D")),
+    }
+    augment = build(AUGMENTS, config.augment.name, config.augment.options, "augmentation").to(device)
+    if config.precision == "float64":
+        augment = augment.double()
+    phases = make_phases(config, players)
+    for term in (t for p in phases for t in p.terms):
+        term.to(device)
+    state = TrainState(G, D, ema, augment, players, phases)
+    context = StepContext(
+        (G, D, augment), state.stats, state.health, config.seed, config.style_mixing_prob, config.nonfinite
+    )
+    schedule = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule")
+    check_cut(schedule)
+    loader = BatchLoader(dataset, seed=config.seed, workers=config.data.num_workers)
+    return Run(config, components, device, folder, dataset, loader, schedule, state, context)
+
+
+def check_cut(schedule: Schedule) -> None:
+    """Raises `InputError` when the first stage's micro-batches cannot be dealt out evenly to the processes."""
+    stage = schedule.at(0)
+    if stage.num_micro_batches % world_size():
+        raise InputError(
+            f"expected a number of micro-batches divisible by {world_size()} processes, got {stage.num_micro_batches} "
+            f"(batch {stage.batch_size} / batch_gpu {stage.batch_gpu}); choose another --batch or --batch-gpu"
+        )

@@ -1,0 +1,189 @@
+"""One micro-batch of one phase: each forward pass is made once, when first asked, and shared by the phase's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openstylegan.augment import Augment
+from openstylegan.images import Images, map_images
+from openstylegan.losses import LossTerm
+from openstylegan.networks.base import Discriminator, Generator
+from openstylegan.randomness import SampleStream, numpy_generator
+from openstylegan.training.stats import moments
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A process's share of a global batch: images uint8 [n, C, H, W], labels [n, c_dim], labels for generated images
+    [n, c_dim], and the samples' positions in the global batch."""
+
+    reals: Tensor
+    labels: Tensor
+    fake_labels: Tensor
+    positions: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When and for whom random numbers are drawn: the run's seed, the step's first image, and the phase."""
+
+    seed: int
+    cur_nimg: int
+    phase: str
+
+    def stream(self, purpose: str, positions: Sequence[int], device: torch.device) -> SampleStream:
+        """Numbers that belong to the samples at `positions` of this batch."""
+        return SampleStream(self.seed, f"{self.phase}/{purpose}", (self.cur_nimg,), positions, device)
+
+    def mixing_cutoff(self, num_ws: int, probability: float) -> int:
+        """The layer from which styles are mixed, one for the whole batch; `num_ws` when they are not."""
+        random = numpy_generator(self.seed, f"{self.phase}/mixing", self.cur_nimg)
+        cutoff = int(random.integers(1, num_ws)) if num_ws > 1 else num_ws
+        return cutoff if random.random() < probability else num_ws
+
+
+class Tally:
+    """Sums over a phase's micro-batches and processes: statistics by name, and running state by owner."""
+
+    def __init__(self) -> None:
+        self.stats: dict[str, Tensor] = {}
+        self.tracked: dict[Any, Tensor] = {}
+
+    def report(self, name: str, values: Tensor) -> None:
+        """Adds to a statistic."""
+        new = moments(values)
+        self.stats[name] = self.stats[name] + new if name in self.stats else new
+
+    def track(self, owner: Any, values: Tensor) -> None:
+        """Adds the sum over samples of `values` [n, ...] and n, as float64."""
+        flat = values.detach().double().flatten(1) if values.dim() > 1 else values.detach().double().unsqueeze(1)
+        new = torch.cat([flat.sum(0), flat.new_tensor([float(len(flat))])])
+        self.tracked[owner] = self.tracked[owner] + new if owner in self.tracked else new
+
+
+class ForwardPass:
+    """One micro-batch as the terms of a phase see it (the contract is `losses.base.ForwardPass`).
+
+    Differs from the original: random numbers belong to the sample, and one style-mixing cutoff holds for the batch,
+    so that the cut into micro-batches and processes changes nothing.
+    """
+
+    def __init__(
+        self,
+        networks: tuple[Generator, Discriminator, Augment],
+        player: str,
+        needs: frozenset[str],
+        batch: Batch,
+        moment: Moment,
+        tally: Tally,
+        style_mixing_prob: float,
+        surveyed: dict[LossTerm, Tensor] | None = None,
+    ):
+        self.G, self.D, self.augment = networks
+        self.player, self.needs, self.batch, self.moment, self.tally = player, needs, batch, moment, tally
+        self.style_mixing_prob, self.surveyed = style_mixing_prob, surveyed or {}
+        self.term = ""
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.batch.positions)
+
+    @property
+    def device(self) -> torch.device:
+        return self.batch.reals.device
+
+    def stream(self, purpose: str, num: int) -> SampleStream:
+        return self.moment.stream(purpose, self.batch.positions[:num], self.device)
+
+    def report(self, name: str, values: Tensor) -> None:
+        self.tally.report(name, values)
+
+    def track(self, owner: LossTerm, values: Tensor) -> None:
+        self.tally.track(owner, values)
+
+    def batch_mean(self, term: LossTerm, values: Tensor) -> Tensor:
+        return self.surveyed[term].to(values) if term in self.surveyed else values.detach().mean()
+
+    @cached_property
+    def reals(self) -> Images:
+        wanted = "real_images" in self.needs
+        return map_images(lambda x: x.detach().requires_grad_(wanted), self.D.prepare_reals(self.batch.reals))
+
+    @cached_property
+    def fakes(self) -> Images:
+        if self.player == "G":
+            return self.generate(self.num_samples)[0]
+        with torch.no_grad():
+            images = self.generate(self.num_samples)[0]
+        return map_images(lambda x: x.requires_grad_("fake_images" in self.needs), images)
+
+    def images_with_gradient(self, need: str) -> Images:
+        if need not in self.needs:
+            raise RuntimeError(f"the term '{self.term}' takes the gradient of '{need}' but does not list it in `needs`")
+        return self.reals if need == "real_images" else self.fakes
+
+    def generate(self, num: int) -> tuple[Images, Tensor]:
+        ws = self.styles(num)
+        images = self.G.synthesis(ws, noise_mode="random", noise_source=self.stream("noise", num))
+        return images, ws
+
+    def styles(self, num: int) -> Tensor:
+        """ws [num, num_ws, w_dim] of this phase's latents, mixed with second ones from the batch's cutoff on."""
+        c = self.batch.fake_labels[:num]
+        ws = self.G.mapping(self.latents("latents", num), c, update_w_avg=False)
+        self.tally.track(self.G, ws[:, 0])
+        cutoff = self.moment.mixing_cutoff(self.G.num_ws, self.style_mixing_prob)
+        if cutoff < self.G.num_ws:
+            second = self.G.mapping(self.latents("mixed_latents", num), c, update_w_avg=False)
+            ws = torch.cat([ws[:, :cutoff], second[:, cutoff:]], dim=1)
+        return ws
+
+    def latents(self, purpose: str, num: int) -> Tensor:
+        """z [num, z_dim]; drawn on the CPU, so that they are the same on every device."""
+        stream = self.moment.stream(purpose, self.batch.positions[:num], torch.device("cpu"))
+        return stream.normal((num, self.G.z_dim)).to(self.device)
+
+    def discriminate(self, images: Images, c: Tensor, which: str) -> Tensor:
+        """Logits of augmented images, with their statistics."""
+        logits = self.D(self.augment(images, self.stream(f"augment_{which}", self.num_samples)), c)
+        self.report(f"Loss/scores/{which}", logits)
+        self.report(f"Loss/signs/{which}", logits.sign())
+        return logits
+
+    @cached_property
+    def real_logits(self) -> Tensor:
+        logits = self.discriminate(self.reals, self.batch.labels, "real")
+        if self.player == "D":
+            self.tally.track(self.augment, logits.sign().flatten())
+        return logits
+
+    @cached_property
+    def fake_logits(self) -> Tensor:
+        return self.discriminate(self.fakes, self.batch.fake_labels, "fake")
+
+
+def cut(batch: Batch, num: int) -> list[Batch]:
+    """`batch` cut into `num` micro-batches, sample i into micro-batch i mod `num`.
+
+    So the strided groups of minibatch standard deviation are those of the uncut batch.
+    """
+    return [
+        Batch(batch.reals[m::num], batch.labels[m::num], batch.fake_labels[m::num], batch.positions[m::num])
+        for m in range(num)
+    ]
+
+
+def local_positions(batch_size: int, num_micro_batches: int, rank: int, world_size: int) -> np.ndarray:
+    """Positions in the global batch of one process's samples: those of micro-batches rank, rank + world_size, ...
+
+    Ordered such that `cut` gives back the micro-batches.
+    """
+    mine = np.arange(rank, num_micro_batches, world_size)
+    return (np.arange(0, batch_size, num_micro_batches)[:, None] + mine[None, :]).reshape(-1)

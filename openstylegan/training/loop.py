@@ -1,0 +1,103 @@
+"""The one training loop. It knows phases, not models.
+
+stage = schedule.at(images seen) -> the next global batch -> each phase that is due -> averaged generator -> counters
+-> augmentation strength; a tick now and then, whose actions read the run and do not change the step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from openstylegan.distributed import is_distributed, rank, world_size
+from openstylegan.images import from_uint8
+from openstylegan.randomness import SampleStream
+from openstylegan.training.build import Run
+from openstylegan.training.forward_pass import Batch, local_positions
+from openstylegan.training.schedule import Stage
+from openstylegan.training.signals import Stopped, StopRequest
+
+
+def fetch(run: Run, stage: Stage) -> Batch:
+    """This process's share of the next global batch, on the run's device."""
+    nimg = run.state.counters.cur_nimg
+    positions = local_positions(stage.batch_size, stage.num_micro_batches, rank(), world_size())
+    images, labels = run.loader.fetch(nimg, positions, stage.batch_size)
+    draws = SampleStream(run.config.seed, "fake_labels", (nimg,), positions).uniform((len(positions), 1), torch.float64)
+    chosen = (draws[:, 0] * len(run.dataset)).long().numpy()
+    fake_labels = torch.from_numpy(run.dataset.labels(chosen))
+    reals = from_uint8(images.to(run.device)).to(run.dtype)
+    return Batch(
+        reals, labels.to(run.device, run.dtype), fake_labels.to(run.device, run.dtype), [int(p) for p in positions]
+    )
+
+
+def train_step(run: Run) -> None:
+    """One step: every phase that is due, on the same real pictures."""
+    state, counters = run.state, run.state.counters
+    stage = run.schedule.at(counters.cur_nimg)
+    for network in (state.G, state.D, state.ema.module):
+        network.set_lod(stage.lod)
+    for player in state.players.values():
+        player.set_lr_scale(stage.lr_scale)
+    batch = fetch(run, stage)
+    num_local = stage.num_micro_batches // world_size()
+    for phase in state.phases:
+        if phase.is_due(counters.step):
+            phase.step(run.context, batch, counters.cur_nimg, stage.num_micro_batches, num_local)
+    state.ema.update(counters.cur_nimg, stage.batch_size)
+    counters.cur_nimg += stage.batch_size
+    counters.step += 1
+    state.augment.update(counters.cur_nimg, stage.batch_size)
+
+
+def is_done(run: Run) -> bool:
+    """Whether all images have been seen."""
+    return run.state.counters.cur_nimg >= run.config.total_kimg * 1000
+
+
+def tick_is_due(run: Run, seconds_in_tick: float) -> bool:
+    """After the first step, every `kimg_per_tick`, and at the end; or by the clock where the run asks for it."""
+    counters, output = run.state.counters, run.config.output
+    if is_done(run) or counters.tick == 0:
+        return True
+    if output.seconds_per_tick is not None and seconds_in_tick >= output.seconds_per_tick:
+        return True
+    return counters.cur_nimg >= counters.tick_start_nimg + output.kimg_per_tick * 1000
+
+
+def agree(run: Run, *flags: bool) -> list[bool]:
+    """Each flag, raised on any process: signals and clocks do not reach all processes at the same step."""
+    if not is_distributed():
+        return list(flags)
+    votes = torch.tensor(np.array(flags, np.float32), device=run.device)
+    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+    return [bool(v) for v in votes.tolist()]
+
+
+def train_loop(
+    run: Run,
+    stop: StopRequest,
+    on_step: Callable[[Run], None],
+    on_tick: Callable[[Run, float], None],
+    on_stop: Callable[[Run], None],
+) -> None:
+    """Trains until all images have been seen. Raises `Stopped` after `on_stop` when a signal asked for it."""
+    counters = run.state.counters
+    tick_start = last = time.monotonic()
+    while not is_done(run):
+        train_step(run)
+        now = time.monotonic()
+        counters.seconds, last = counters.seconds + now - last, now
+        stopping, due = agree(run, stop.requested, tick_is_due(run, now - tick_start))
+        on_step(run)
+        if due:
+            on_tick(run, now - tick_start)
+            counters.seconds += time.monotonic() - last
+            tick_start = last = time.monotonic()
+        if stopping and not is_done(run):
+            on_stop(run)
+            raise Stopped(stop.signal)

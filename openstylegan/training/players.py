@@ -1,0 +1,80 @@
+"""A player: a network, its optimizer, and the parameters that were trainable when it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from openstylegan.config import PlayerConfig
+from openstylegan.distributed import all_reduce_flat
+
+
+class Player:
+    """One network and the Adam that moves it. Frozen parameters stay frozen.
+
+    `lazy_every` is the interval k of its lazy phase, if it has one: as in StyleGAN2 (arXiv 1912.04958, appendix B)
+    learning rate and betas are corrected for the k + 1 steps taken where k were meant, by k / (k + 1).
+    """
+
+    def __init__(self, name: str, module: nn.Module, config: PlayerConfig, lazy_every: int | None = None):
+        self.name, self.module = name, module
+        self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        ratio = 1.0 if lazy_every is None else lazy_every / (lazy_every + 1)
+        self.lr = config.lr * ratio
+        self.optimizer = torch.optim.Adam(
+            list(self.parameters.values()),
+            lr=self.lr,
+            betas=(float(config.beta1) ** ratio, float(config.beta2) ** ratio),
+            eps=config.eps,
+            fused=True,
+        )
+        self.set_trainable(False)
+
+    def set_trainable(self, on: bool) -> None:
+        """Turns gradients of the player's own parameters on or off."""
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(on)
+
+    def set_lr_scale(self, scale: float) -> None:
+        """Sets the learning rate to `scale` times the player's own."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * scale
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients that the phase produced, in the order of the parameters."""
+        return [p.grad for p in self.parameters.values() if p.grad is not None]
+
+    def average_gradients(self, num_micro_batches: int) -> Tensor:
+        """Turns sums of micro-batch gradients into the batch's mean over all processes; returns its norm, a scalar.
+
+        A norm that is not finite means that some gradient is not.
+        """
+        gradients = self.gradients()
+        all_reduce_flat(gradients)
+        if num_micro_batches > 1:
+            torch._foreach_div_(gradients, float(num_micro_batches))
+        norms = torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1)
+        return norms.double().square().sum().sqrt()
+
+    def moments(self) -> dict[str, Tensor]:
+        """Adam's numbers by parameter name: `<name>/exp_avg`, `/exp_avg_sq`, `/step`."""
+        state = self.optimizer.state
+        return {f"{n}/{k}": v for n, p in self.parameters.items() for k, v in sorted(state.get(p, {}).items())}
+
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Puts back what `moments` returned."""
+        self.optimizer.state.clear()
+        found: dict[str, dict[str, Any]] = {}
+        for key, value in moments.items():
+            name, _, number = key.rpartition("/")
+            found.setdefault(name, {})[number] = value
+        for name, own in found.items():
+            parameter = self.parameters[name]
+            self.optimizer.state[parameter] = {
+                # `empty_like` keeps the parameter's memory layout, which the fused step expects of its moments.
+                k: v.to(parameter.device).clone() if v.dim() == 0 else torch.empty_like(parameter).copy_(v)
+                for k, v in own.items()
+            }

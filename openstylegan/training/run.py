@@ -1,0 +1,174 @@
+"""From a configuration to a trained network: opens the run folder, builds the run or resumes it, and trains."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from openstylegan.config import TrainConfig, to_dict
+from openstylegan.distributed import barrier, is_main
+from openstylegan.errors import InputError
+from openstylegan.files import append_line
+from openstylegan.ops.allocator import configure_allocator
+from openstylegan.training import run_folder
+from openstylegan.training.build import Run, build_run
+from openstylegan.training.checkpoint import latest_checkpoint, read_checkpoint
+from openstylegan.training.launch import pick_device, run_processes, share_path, under_torchrun
+from openstylegan.training.loop import train_loop
+from openstylegan.training.progress import Progress
+from openstylegan.training.signals import StopRequest, listen
+from openstylegan.training.tick import Ticks
+
+SHOWN_STATS = ("Loss/G/loss", "Loss/D/loss", "Loss/D/reg", "Loss/G/reg")
+DISPLAY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each process of a run is told: the configuration, the run folder (or where and how to make it), whether to
+    go on with what is there, and the device."""
+
+    config: TrainConfig
+    folder: Path | None
+    outdir: Path = Path("runs")
+    description: str = ""
+    resume: bool = False
+    device: str = "auto"
+    allow_tf32: bool = False
+    cudnn_benchmark: bool = True
+
+    def open_device(self) -> torch.device:
+        """This process's device, set to compute as asked."""
+        device = pick_device(self.device)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = self.cudnn_benchmark
+            torch.backends.cuda.matmul.allow_tf32 = self.allow_tf32
+            torch.backends.cudnn.allow_tf32 = self.allow_tf32
+        return device
+
+    def open_folder(self) -> Path:
+        """The run folder; a new one is made once, by the main process."""
+        if self.folder is not None:
+            return self.folder
+        return share_path(lambda: run_folder.new_run_folder(self.outdir, self.description))
+
+
+def train(
+    config: TrainConfig,
+    outdir: str | os.PathLike[str] = "runs",
+    *,
+    description: str | None = None,
+    gpus: int = 1,
+    device: str = "auto",
+    allow_tf32: bool = False,
+    cudnn_benchmark: bool = True,
+) -> Path:
+    """Trains a new run in a new folder below `outdir` and returns the folder.
+
+    `gpus` processes are started on this machine (on a CPU they share its cores); under `torchrun` they are there
+    already. Raises `InputError`, or `Stopped` after a signal, with a checkpoint written.
+    """
+    name = description or f"{Path(config.data.path).stem}-{config.preset or 'custom'}"
+    folder = None if under_torchrun() else run_folder.new_run_folder(Path(outdir), name)
+    try:
+        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark)
+        opened = run_processes(run_job, job, gpus, device)
+    except InputError:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only when nothing was written into it
+        raise
+    found = folder or opened
+    assert found is not None
+    return found
+
+
+def resume(
+    folder: str | os.PathLike[str],
+    *,
+    gpus: int = 1,
+    device: str = "auto",
+    allow_tf32: bool = False,
+    cudnn_benchmark: bool = True,
+) -> Path:
+    """Goes on with a run exactly where its newest whole checkpoint stands. Raises `InputError` or `Stopped`."""
+    config = run_folder.read_config(Path(folder))
+    place = Path(folder)
+    job = Job(config, place, resume=True, device=device, allow_tf32=allow_tf32, cudnn_benchmark=cudnn_benchmark)
+    run_processes(run_job, job, gpus, device)
+    return place
+
+
+def run_job(job: Job) -> Path:
+    """One process's part of a run; returns the run folder."""
+    configure_allocator()
+    device = job.open_device()
+    folder = job.open_folder()
+    run = build_run(job.config, device, folder)
+    log = log_to(folder)
+    if job.resume:
+        restore(run, folder, log)
+    elif is_main():
+        run_folder.begin(folder, job.config, device)
+    barrier()
+    stop = StopRequest()
+    with Progress(job.config.total_kimg) as progress, listen(stop), contextlib.closing(run.loader):
+        display = StepDisplay(progress)
+        ticks = Ticks(run, folder, progress, lambda text: display.message(text, log))
+        with contextlib.closing(ticks):
+            ticks.begin()
+            train_loop(run, stop, display, ticks, lambda _: ticks.save())
+    return folder
+
+
+def restore(run: Run, folder: Path, log: Callable[[str], None]) -> None:
+    """Loads the newest whole checkpoint and cuts the records to what they were. Raises `InputError`."""
+    checkpoint = latest_checkpoint(folder, log)
+    about = read_checkpoint(checkpoint, run.state, run.device)
+    stored, own = about["dataset"]["content_hash"], run.dataset.content_hash
+    if stored != own:
+        raise InputError(
+            f"expected the pictures that the run began with (hash {stored[:12]}), got others ({own[:12]}) at "
+            f"{run.config.data.path}; put them back or start a new run"
+        )
+    if about["config"] != to_dict(run.config):
+        raise InputError(f"{folder}'s config.json differs from its checkpoint's; start a new run for other options")
+    if is_main():
+        run_folder.cut_logs(folder, run.state.counters.logs)
+    log(f"resuming at kimg {run.state.counters.cur_nimg / 1000:.1f} from {checkpoint.name}")
+
+
+def log_to(folder: Path) -> Callable[[str], None]:
+    """A function that appends a line to the run's log, on the main process."""
+    return lambda text: append_line(folder / run_folder.LOG_FILE, text) if is_main() else None
+
+
+class StepDisplay:
+    """The live display, at most twice a second: reading a number costs a wait for the GPU."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.shown_at, self.shown_nimg = time.monotonic(), -1
+
+    def __call__(self, run: Run) -> None:
+        """After a step."""
+        now, nimg = time.monotonic(), run.state.counters.cur_nimg
+        if not is_main() or now - self.shown_at < DISPLAY_SECONDS:
+            return
+        pending = run.state.stats.pending
+        latest = {n: float(pending[n][1] / pending[n][0]) for n in SHOWN_STATS if n in pending}
+        speed = (nimg - self.shown_nimg) / (now - self.shown_at) if self.shown_nimg >= 0 else None
+        self.progress.update(kimg=nimg / 1000, images_per_second=speed, stats=latest, p=float(run.state.augment.p))
+        self.shown_at, self.shown_nimg = now, nimg
+
+    def message(self, text: str, log: Callable[[str], None]) -> None:
+        """A line on the display and in the log, from the main process."""
+        if is_main():
+            self.progress.message(text)
+            log(text)

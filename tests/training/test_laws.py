@@ -1,0 +1,176 @@
+"""The laws of training: resume, micro-batch cut, processes. Each compares two runs number by number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runs import make_pictures, small_config
+
+from openstylegan.config import TrainConfig
+from openstylegan.training.build import Run, build_run
+from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
+from openstylegan.training.launch import run_processes
+from openstylegan.training.loop import train_step
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
+
+
+def trained(config: TrainConfig, steps: int) -> Run:
+    run = build_run(config, CPU)
+    for _ in range(steps):
+        train_step(run)
+    run.loader.close()
+    return run
+
+
+def everything(run: Run) -> dict[str, torch.Tensor]:
+    return run.state.network_tensors() | run.state.optimizer_tensors()
+
+
+def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Largest difference of any tensor, relative to that tensor's norm; constant tensors must be equal."""
+    assert a.keys() == b.keys()
+    worst = 0.0
+    for name in a:
+        x, y = a[name].double(), b[name].double()
+        worst = max(worst, float((x - y).norm() / x.norm().clamp_min(1e-6)))
+    return worst
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return {n: t for n, t in run.state.network_tensors().items() if t.is_floating_point()}
+
+
+def test_resume_is_exact(pictures: Path, tmp_path: Path) -> None:
+    config = small_config(pictures)
+    whole = trained(config, 8)
+    half = trained(config, 4)
+    folder = write_checkpoint(tmp_path, half.state, {"config": {}})
+    resumed = build_run(config, CPU)
+    read_checkpoint(folder, resumed.state, CPU)
+    for _ in range(4):
+        train_step(resumed)
+    resumed.loader.close()
+    mine, theirs = everything(whole), everything(resumed)
+    assert mine.keys() == theirs.keys()
+    assert [n for n in mine if not torch.equal(mine[n], theirs[n])] == []
+    assert whole.state.numbers() == resumed.state.numbers()
+
+
+def test_training_moves_everything(pictures: Path) -> None:
+    """What the other laws compare is not a run that stands still."""
+    before, after = everything(trained(small_config(pictures), 0)), everything(trained(small_config(pictures), 4))
+    still = [n for n in before if torch.equal(before[n], after[n])]
+    moving = ("weight", "bias", "const", "w_avg", "pl_mean", "noise_strength", "sign_sum", "/p")
+    assert [n for n in still if n.endswith(moving) and "fbank" not in n and "noise_const" not in n] == []
+
+
+@pytest.mark.parametrize("micro", [4, 2])
+def test_the_cut_into_micro_batches_changes_nothing(pictures: Path, micro: int) -> None:
+    whole = small_config(pictures, precision="float64")
+    cut = small_config(pictures, precision="float64", **{"schedule.options.batch_gpu": micro})
+    assert distance(weights(trained(whole, 20)), weights(trained(cut, 20))) < 1e-10
+
+
+def test_the_cut_into_micro_batches_changes_nothing_in_float32(pictures: Path) -> None:
+    whole, cut = small_config(pictures), small_config(pictures, **{"schedule.options.batch_gpu": 4})
+    a, b = weights(trained(whole, 20)), weights(trained(cut, 20))
+    x, y = (torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in (a, b))
+    assert float((x - y).norm() / x.norm()) < 1e-6
+
+
+def rank_job(job: tuple[TrainConfig, str]) -> None:
+    config, path = job
+    torch.set_num_threads(1)
+    run = trained(config, 20)
+    if torch.distributed.get_rank() == 0 if torch.distributed.is_initialized() else True:
+        torch.save({n: t for n, t in weights(run).items()}, path)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-6)])
+def test_the_number_of_processes_changes_nothing(
+    pictures: Path, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    config = small_config(pictures, precision=precision, **{"schedule.options.batch_gpu": 2})
+    found = []
+    for num in (1, 2, 4):
+        path = tmp_path / f"{num}.pt"
+        run_processes(rank_job, (config, str(path)), num, "cpu")
+        found.append(torch.load(path, weights_only=True))
+    flat = [torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in found]
+    assert float((flat[0] - flat[1]).norm() / flat[0].norm()) < tolerance
+    assert float((flat[0] - flat[2]).norm() / flat[0].norm()) < tolerance
+
+
+def test_state_owns_everything_that_changes(pictures: Path) -> None:
+    """Walks all tensors and numbers reachable from a run; those that a step changed must be in the state."""
+    run = trained(small_config(pictures), 2)
+    before = snapshot_of(run)
+    for _ in range(2):
+        train_step(run)
+    owned = {t.data_ptr() for t in everything(run).values()}
+    pending = {id(t) for t in run.state.stats.pending.values()}
+    changed = [
+        path
+        for path, (value, tensor) in snapshot_of(run).items()
+        if path in before
+        and not equal(before[path][0], value)
+        and (tensor is None or (tensor.data_ptr() not in owned and id(tensor) not in pending))
+    ]
+    numbers = ("state.counters.", "state.health.", "state.stats.")
+    # Gradients and the loader's prefetched batch are made anew in every step from what the state owns.
+    derived = (".grad", "loader.")
+    unowned = [p for p in changed if not p.startswith(numbers) and not any(d in p for d in derived)]
+    assert unowned == []
+
+
+def equal(a: object, b: object) -> bool:
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def snapshot_of(run: Run) -> dict[str, tuple[object, torch.Tensor | None]]:
+    """Every tensor and number reachable through attributes, items and module dictionaries, by its path."""
+    found: dict[str, tuple[object, torch.Tensor | None]] = {}
+    seen: set[int] = set()
+
+    def visit(value: object, path: str, depth: int) -> None:
+        if isinstance(value, bool | int | float | str):
+            found[path] = (value, None)
+        elif isinstance(value, torch.Tensor):
+            found[path] = (value.detach().double().numpy().copy(), value)
+        elif isinstance(value, np.ndarray):
+            found[path] = (value.copy(), None)
+        elif id(value) not in seen and depth < 12:
+            seen.add(id(value))
+            if isinstance(value, dict):
+                for key, inner in list(value.items()):
+                    visit(inner, f"{path}.{key if isinstance(key, str) else type(key).__name__}", depth + 1)
+            elif isinstance(value, list | tuple):
+                for n, inner in enumerate(value):
+                    visit(inner, f"{path}.{n}", depth + 1)
+            elif hasattr(value, "__dict__") and type(value).__module__.startswith(
+                ("openstylegan", "torch.optim", "torch.nn")
+            ):
+                for name, inner in list(vars(value).items()):
+                    visit(inner, f"{path}.{name}", depth + 1)
+
+    for name in ("state", "context", "schedule", "loader", "dataset"):
+        visit(getattr(run, name), name, 0)
+    return found
