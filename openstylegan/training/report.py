@@ -1,0 +1,398 @@
+"""`report.html`: one page that shows a run, written at every tick, from the run folder alone.
+
+Self-contained and closed: pictures are data URIs, curves inline SVG, and a content security policy allows no request
+and no script but the page's own. Every text that comes from the run is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import math
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from openstylegan.files import write_text
+from openstylegan.training.progress import format_time
+from openstylegan.training.report_curves import Series, chart, short_number
+from openstylegan.training.report_pictures import SmallPicture, evenly_spaced, forget, small_picture
+from openstylegan.training.run_record import Curve, Event, GridPicture, RunRecord, Score
+
+MAX_EVENTS = 50
+MAX_LISTED_FILES = 200
+
+
+@dataclass(frozen=True)
+class ChartPlan:
+    """A chart of the report: the statistics it draws and their labels; a name ending in `/` is all below it."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, str], ...]
+    band: bool = False
+    hide_zero: bool = False
+
+
+CHARTS = (
+    ChartPlan("Loss", "", (("Loss/G/loss", "generator"), ("Loss/D/loss", "discriminator"))),
+    ChartPlan(
+        "Discriminator scores",
+        "logits, mean ± std",
+        (("Loss/scores/real", "real"), ("Loss/scores/fake", "generated")),
+        True,
+    ),
+    ChartPlan("Signs of the scores", "mean", (("Loss/signs/real", "real"), ("Loss/signs/fake", "generated"))),
+    ChartPlan("Augmentation strength", "", (("Progress/augment", "p"),), hide_zero=True),
+    ChartPlan("R1 regularization", "", (("Loss/r1_penalty", "penalty"), ("Loss/D/reg", "weighted"))),
+    ChartPlan("Path length regularization", "", (("Loss/pl_penalty", "penalty"), ("Loss/G/reg", "weighted"))),
+    ChartPlan("Gradient norms", "", (("Gradients/", ""),)),
+    ChartPlan("Steps left out", "since the start", (("Health/skipped_steps", "not finite"),), hide_zero=True),
+    ChartPlan(
+        "Memory",
+        "GB",
+        (("Resources/cpu_mem_gb", "process"), ("Resources/peak_gpu_mem_gb", "GPU, peak")),
+        hide_zero=True,
+    ),
+    ChartPlan("Time of a phase", "ms", (("Timing/", ""),)),
+)
+NOT_DRAWN = (
+    "Progress/tick",
+    "Progress/kimg",
+    "Timing/total_sec",
+    "Timing/total_hours",
+    "Timing/total_days",
+    "Timing/sec_per_kimg",
+)
+NOT_A_PHASE = (*NOT_DRAWN, "Timing/sec_per_tick", "Timing/maintenance_sec")
+
+
+def write_report(run_folder: Path) -> Path:
+    """Writes `report.html` into `run_folder` and returns its path. Raises `InputError` when there is no such folder."""
+    record = RunRecord(run_folder)
+    target = run_folder / "report.html"
+    write_text(target, page(record))
+    return target
+
+
+def page(record: RunRecord) -> str:
+    """The whole page as HTML."""
+    style, script = asset("report.css"), asset("report.js")
+    trusted = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{trusted}'"
+    name = escape(record.folder.resolve().name)
+    sections = (
+        header(record),
+        tiles(record),
+        pictures(record),
+        health(record),
+        charts("Scores", score_charts(record.scores)),
+        charts("Training", training_charts(record)),
+        details("All other statistics", other_charts(record)),
+        configuration(record),
+        details("Environment", environment(record)),
+        details("Log", f"<pre>{escape(record.log_tail)}</pre>" if record.log_tail else ""),
+        files(record),
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{name} · OpenStyleGAN</title><style>{style}</style></head>\n<body><main>"
+        + "\n".join(section for section in sections if section)
+        + f"</main>\n<script>{script}</script></body></html>\n"
+    )
+
+
+def asset(name: str) -> str:
+    """A text file that lies beside this module."""
+    return importlib.resources.files("openstylegan.training").joinpath(name).read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the head of the page
+
+
+def total_kimg(record: RunRecord) -> float:
+    """How long the run is meant to be, or NaN."""
+    total = record.config.get("total_kimg")
+    return float(total) if isinstance(total, int | float) and total > 0 else math.nan
+
+
+def header(record: RunRecord) -> str:
+    """The run's name, what it trains on, how far it is."""
+    total = total_kimg(record)
+    about = [
+        f"{label} {escape(text)}"
+        for label, text in (
+            ("dataset", Path(str(record.config.get("data.path", ""))).stem),
+            ("preset", str(record.config.get("preset") or "")),
+            ("seed", str(record.config.get("seed", ""))),
+        )
+        if text
+    ]
+    now = time.time()
+    written = f'<time data-epoch="{now:.0f}">{time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))}</time>'
+    bar = ""
+    if math.isfinite(total):
+        share = min(record.kimg / total, 1.0)
+        bar = f'<div class="bar"><i style="width:{share * 100:.1f}%"></i></div>'
+    return (
+        f'<header><div><h1>{escape(record.folder.resolve().name)}</h1><p class="muted">{" · ".join(about)}</p></div>'
+        f'<p class="muted stamp">written {written}<label class="js"><input type="checkbox" id="live"> reload every 20 s'
+        f"</label></p></header>{bar}"
+    )
+
+
+def tiles(record: RunRecord) -> str:
+    """The headline numbers."""
+    found = [
+        progress_tile(record),
+        speed_tile(record),
+        *(score_tile(score) for score in record.scores[:2]),
+        augment_tile(record),
+        memory_tile(record),
+    ]
+    return f'<section class="tiles">{"".join(tile for tile in found if tile)}</section>'
+
+
+def tile(label: str, value: str, unit: str = "", note: str = "") -> str:
+    """One headline number with its name, its unit and a remark; all are plain text."""
+    unit = f" <i>{escape(unit)}</i>" if unit else ""
+    return f"<div><span>{escape(label)}</span><b>{escape(value)}{unit}</b><small>{escape(note)}</small></div>"
+
+
+def rough_time(seconds: float) -> str:
+    """A duration to the minute once it is an hour long."""
+    return format_time(seconds) if seconds < 3600 else format_time(seconds).rpartition(" ")[0]
+
+
+def progress_tile(record: RunRecord) -> str:
+    """How far the run is."""
+    total = total_kimg(record)
+    if not math.isfinite(total):
+        return tile("Progress", short_number(record.kimg), "kimg", f"{len(record.ticks)} ticks")
+    return tile(
+        "Progress", f"{record.kimg / total:.0%}", "", f"{short_number(record.kimg)} of {short_number(total)} kimg"
+    )
+
+
+def speed_tile(record: RunRecord) -> str:
+    """Images a second and the time taken and left."""
+    curve = speed(record)
+    if not len(curve):
+        return ""
+    left = (total_kimg(record) - record.kimg) * 1000 / curve.last
+    seconds = record.last("Timing/total_sec")
+    taken = f"{rough_time(seconds)} so far" if math.isfinite(seconds) else ""
+    ahead = f"{rough_time(left)} to go" if math.isfinite(left) and left > 0 else ""
+    return tile("Speed", f"{curve.last:.3g}", "images/s", ", ".join(text for text in (taken, ahead) if text))
+
+
+def score_tile(score: Score) -> str:
+    """The best value of a metric."""
+    values, kimg = score.curve.value, score.curve.kimg
+    note = f"at {short_number(kimg[score.best])} kimg; first {short_number(values[0])}, last {short_number(values[-1])}"
+    return tile(f"Best {score.name}", short_number(values[score.best]), "", note)
+
+
+def augment_tile(record: RunRecord) -> str:
+    """The strength of the augmentation, where there is one."""
+    curve = record.curve("Progress/augment")
+    if not len(curve) or not curve.value.any():
+        return ""
+    return tile("Augmentation p", f"{curve.last:.3f}", "", f"highest {curve.value.max():.3f}")
+
+
+def memory_tile(record: RunRecord) -> str:
+    """Memory of the process and the device."""
+    cpu, gpu = record.last("Resources/cpu_mem_gb"), record.last("Resources/peak_gpu_mem_gb")
+    if not math.isfinite(cpu):
+        return ""
+    return tile("Memory", f"{cpu:.2f}", "GB", f"GPU peak {gpu:.2f} GB" if gpu > 0 else "of the process")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# pictures
+
+
+def pictures(record: RunRecord) -> str:
+    """The generated grids over time beside the real pictures."""
+    chosen = evenly_spaced(record.grids)
+    frames = [(grid, small) for grid in chosen if (small := small_picture(grid.path, record.grid))]
+    reals = record.folder / "reals.png"
+    real = small_picture(reals, record.grid) if reals.is_file() else None
+    forget(record.folder, [*(grid.path for grid in chosen), reals])
+    if not frames and real is None:
+        return ""
+    count = f"{len(frames)} of {len(record.grids)} grids" if len(frames) < len(record.grids) else ""
+    film = "".join(frame(grid, small) for grid, small in frames)
+    shown = (
+        f'<div class="film"><h3>Generated <span class="muted">{count}</span></h3><ol>{film}</ol></div>'
+        if frames
+        else ""
+    )
+    beside = f"<div><h3>Real</h3>{figure(reals, real, 'the training pictures')}</div>" if real else ""
+    return f'<section><h2>Pictures</h2><div class="pictures">{shown}{beside}</div></section>'
+
+
+def frame(grid: GridPicture, small: SmallPicture) -> str:
+    """One step of the film."""
+    return f'<li data-label="{escape(grid.label)}">{figure(grid.path, small, grid.label)}</li>'
+
+
+def figure(path: Path, small: SmallPicture, label: str) -> str:
+    """A picture with its label, linked to the whole file."""
+    part = f", the first {small.part[0]} x {small.part[1]} cells" if small.part else ""
+    crisp = " crisp" if small.width < 400 else ""
+    return (
+        f'<figure class="picture"><a href="{quote(path.name)}"><img class="checker{crisp}" src="{small.uri}" '
+        f'width="{small.width}" height="{small.height}" alt="{escape(label)}"></a>'
+        f"<figcaption>{escape(label + part)}</figcaption></figure>"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# curves
+
+
+def charts(title: str, drawn: Iterable[str]) -> str:
+    """A section of charts, or an empty string when none has a point."""
+    body = "".join(drawn)
+    return f'<section><h2>{escape(title)}</h2><div class="charts">{body}</div></section>' if body else ""
+
+
+def score_charts(scores: Sequence[Score]) -> Iterable[str]:
+    """A chart for each metric result, its best point marked."""
+    for score in scores:
+        direction = "higher is better" if score.higher_is_better else "lower is better"
+        yield chart(score.name, direction, [Series("now", score.curve, best=score.best)], score.protocol)
+
+
+def training_charts(record: RunRecord) -> Iterable[str]:
+    """The charts of `CHARTS` that have something to show, and the speed."""
+    for plan in CHARTS:
+        series = [Series(label, record.curve(name), plan.band) for name, label in plan_lines(plan, record)]
+        yield chart(plan.title, plan.unit, [s for s in series if not plan.hide_zero or s.curve.value.any()])
+    yield chart("Speed", "images/s", [Series("now", speed(record))])
+
+
+def plan_lines(plan: ChartPlan, record: RunRecord) -> list[tuple[str, str]]:
+    """The statistics and labels of a chart, with those below a name that ends in `/`."""
+    found = []
+    for name, label in plan.lines:
+        if name.endswith("/"):
+            below = [n for n in record.columns if n.startswith(name) and n not in NOT_A_PHASE]
+            found += [(n, n.removeprefix(name)) for n in below]
+        else:
+            found.append((name, label))
+    return found
+
+
+def speed(record: RunRecord) -> Curve:
+    """Images a second, from the seconds for a thousand."""
+    curve = record.curve("Timing/sec_per_kimg")
+    known = curve.value > 0
+    return Curve(curve.kimg[known], 1000 / curve.value[known], curve.spread[known] * 0)
+
+
+def other_charts(record: RunRecord) -> str:
+    """Every statistic that no other chart shows, so that nothing a run reports is hidden."""
+    shown = {name for plan in CHARTS for name, _ in plan_lines(plan, record)} | set(NOT_DRAWN)
+    body = "".join(chart(name, "", [Series("now", record.curve(name))]) for name in record.columns if name not in shown)
+    return f'<div class="charts">{body}</div>' if body else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# health, configuration, files
+
+
+def health(record: RunRecord) -> str:
+    """What went wrong, newest first; nothing at all when all is well."""
+    if not record.events:
+        return ""
+    newest = record.events[: -MAX_EVENTS - 1 : -1]
+    items = "".join(f"<li><b>{span(event)} kimg</b> {escape(event.text)}</li>" for event in newest)
+    more = len(record.events) - len(newest)
+    older = f'<p class="note">and {more} older ones, see stats.jsonl</p>' if more else ""
+    return f'<section class="health"><h2>Health</h2><ul>{items}</ul>{older}</section>'
+
+
+def span(event: Event) -> str:
+    """When something happened, in kimg."""
+    first, last = short_number(event.first_kimg), short_number(event.last_kimg)
+    return first if first == last else f"{first} to {last}"
+
+
+def details(title: str, body: str) -> str:
+    """A part that can be folded open, or an empty string when it has no body."""
+    return f"<details><summary>{escape(title)}</summary>{body}</details>" if body else ""
+
+
+def table(rows: Iterable[tuple[str, Any]]) -> str:
+    """Names and values; an empty string when there are none."""
+    body = "".join(f"<tr><th>{escape(str(k))}</th><td>{escape(plain(v))}</td></tr>" for k, v in rows)
+    return f"<table>{body}</table>" if body else ""
+
+
+def plain(value: Any) -> str:
+    """A configuration value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value in ({}, [], ""):
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    return str(value)
+
+
+def environment(record: RunRecord) -> str:
+    """The machine and the versions; the command as it can be typed."""
+    facts = dict(record.environment)
+    if isinstance(facts.get("command"), list):
+        facts["command"] = shlex.join(map(str, facts["command"]))
+    return table(facts.items())
+
+
+def configuration(record: RunRecord) -> str:
+    """Every setting; those that differ from what the preset gives are marked and come first."""
+    config, preset = record.config, record.preset
+    changed = [name for name in config if preset and config[name] != preset.get(name)]
+    rows = "".join(
+        f'<tr class="changed"><th>{escape(name)}</th><td>{escape(plain(config[name]))}'
+        f'<span class="muted"> preset: {escape(plain(preset[name]) if name in preset else "not set")}</span></td></tr>'
+        for name in changed
+    )
+    rest = table((name, value) for name, value in config.items() if name not in changed)
+    title = f"Configuration ({len(changed)} differ from the preset)" if changed else "Configuration"
+    return details(title, (f"<table>{rows}</table>" if rows else "") + rest)
+
+
+def files(record: RunRecord) -> str:
+    """The folder's files, linked."""
+    found = sorted(p for p in record.folder.iterdir() if not p.name.startswith(".") and p.name != "report.html")
+    rows = "".join(
+        f'<tr><th><a href="{quote(p.name)}{"/" if p.is_dir() else ""}">{escape(p.name)}</a></th>'
+        f"<td>{'folder' if p.is_dir() else file_size(p)}</td></tr>"
+        for p in found[:MAX_LISTED_FILES]
+    )
+    more = len(found) - MAX_LISTED_FILES
+    rest = f'<p class="note">and {more} more files</p>' if more > 0 else ""
+    return details(f"Files ({len(found)})", f"<table>{rows}</table>{rest}" if rows else "")
+
+
+def file_size(path: Path) -> str:
+    """The size of a file in words."""
+    size = float(path.stat().st_size)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size:.0f} bytes"
+        size /= 1000
+    return f"{size:.3g} GB"
