@@ -94,7 +94,10 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run. Two runs of the same config and data on a CPU are equal bit for bit."""
+    """Everything that decides a run. Two runs of the same config and data on a CPU are equal bit for bit.
+
+    `max_minutes` ends a run by the clock before `total_kimg`, for those who have so much time and no more.
+    """
 
     data: DataConfig
     generator: PlayerConfig
@@ -106,6 +109,7 @@ class TrainConfig:
     output: OutputConfig = field(default_factory=OutputConfig)
     style_mixing_prob: float = 0.9
     total_kimg: float = 25000.0
+    max_minutes: float | None = None
     seed: int = 0
     precision: Precision = "float32"
     nonfinite: Literal["skip", "stop"] = "skip"

@@ -16,6 +16,7 @@ EXIT_INPUT, EXIT_INTERRUPTED, EXIT_FAILED = 2, 130, 1
 
 COMMANDS = {
     "train": ("openstylegan.cli.train:train", "Train a network, or go on with a run (--resume RUN)."),
+    "demo": ("openstylegan.cli.demo:demo", "Train on the embedded pictures for a few minutes and show the result."),
     "generate": ("openstylegan.cli.generate:generate", "Make pictures from seeds."),
     "metrics": ("openstylegan.cli.metrics:metrics", "Measure a network: FID, KID, precision and recall, ..."),
     "dataset": ("openstylegan.cli.dataset:dataset", "Make a dataset from pictures, or verify one."),

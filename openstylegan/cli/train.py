@@ -9,6 +9,8 @@ from openstylegan.cli.train_arguments import TrainArguments
 from openstylegan.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from openstylegan.config import OutputConfig, TrainConfig
     from openstylegan.presets.stylegan2_ada import Options
 
@@ -19,14 +21,22 @@ def train(*, arguments: TrainArguments | None = None) -> int:
     """Train a network on a folder or ZIP of pictures, or go on with a run."""
     asked = arguments or TrainArguments()
     typed = asked.typed()
+    from openstylegan.config import to_dict
     from openstylegan.training.run_folder import is_run_folder
 
     if asked.resume is not None and is_run_folder(asked.resume):
-        return go_on(asked, typed)
-    return begin(asked, typed)
+        folder = go_on(asked, typed)
+    else:
+        config, options = make_config(asked, typed)
+        if asked.dry_run:
+            print(json.dumps(to_dict(config), indent=2))
+            return 0
+        folder = begin(asked, typed, config, options)
+    print(f"finished: {folder}")
+    return 0
 
 
-def go_on(asked: TrainArguments, typed: dict[str, Any]) -> int:
+def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
     """Resumes a run; its configuration is the one it began with."""
     from openstylegan.training.run import resume
 
@@ -36,27 +46,18 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> int:
             f"--{refused[0].replace('_', '-')} has no effect when a run goes on: a run keeps its configuration; "
             "leave it out, or give --resume a snapshot of the run to begin a new one"
         )
-    folder = resume(str(asked.resume), **machine_of(asked))
-    print(f"finished: {folder}")
-    return 0
+    return resume(str(asked.resume), **machine_of(asked))
 
 
-def begin(asked: TrainArguments, typed: dict[str, Any]) -> int:
-    """A new run, or only its configuration."""
-    from openstylegan.config import to_dict
+def begin(asked: TrainArguments, typed: dict[str, Any], config: TrainConfig, options: Options) -> Path:
+    """Trains a new run and returns its folder."""
     from openstylegan.presets.stylegan2_ada import describe
     from openstylegan.training.run import train as run
 
-    config, options = make_config(asked, typed)
-    if asked.dry_run:
-        print(json.dumps(to_dict(config), indent=2))
-        return 0
     if asked.outdir is None:
         raise InputError("expected a folder for runs, got none; give --outdir, such as --outdir runs")
     name = describe(options, config.data.path, set(typed))
-    folder = run(config, asked.outdir, description=name, **machine_of(asked))
-    print(f"finished: {folder}")
-    return 0
+    return run(config, asked.outdir, description=name, **machine_of(asked))
 
 
 def make_config(asked: TrainArguments, typed: dict[str, Any]) -> tuple[TrainConfig, Options]:

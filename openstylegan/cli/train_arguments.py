@@ -35,6 +35,8 @@ class TrainArguments:
     """Weight of R1."""
     kimg: float | None = None
     """Length of the run, in thousands of real pictures shown."""
+    minutes: float | None = None
+    """End the run after so many minutes, even if --kimg is not reached."""
     batch: int | None = None
     """Pictures a step, over all processes."""
     batch_gpu: int | None = None

@@ -22,6 +22,7 @@ OPTIONS = Options(
     cfg="demo",
     cmax=128,
     mirror=True,
+    minutes=5.5,
     output=OutputConfig(
         kimg_per_tick=1,
         seconds_per_tick=25,

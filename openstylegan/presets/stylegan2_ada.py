@@ -85,6 +85,7 @@ class Options:
     mirror: bool = False
     gamma: float | None = None
     kimg: float | None = None
+    minutes: float | None = None
     batch: int | None = None
     batch_gpu: int | None = None
     aug: Literal["noaug", "ada", "fixed"] = "ada"
@@ -113,6 +114,7 @@ def check(options: Options) -> None:
     limits: list[tuple[str, Any, float, float]] = [
         ("gamma", options.gamma, 0, float("inf")),
         ("kimg", options.kimg, 1e-9, float("inf")),
+        ("minutes", options.minutes, 0, float("inf")),
         ("batch", options.batch, 1, float("inf")),
         ("batch-gpu", options.batch_gpu, 1, float("inf")),
         ("p", options.p, 0, 1),
@@ -230,6 +232,7 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
         output=options.output,
         style_mixing_prob=base.style_mixing_prob,
         total_kimg=options.kimg or base.kimg,
+        max_minutes=options.minutes,
         seed=options.seed,
         precision="float32" if options.fp32 else options.precision,
         nonfinite=options.nonfinite,

@@ -5,6 +5,7 @@ Processes on GPUs talk by NCCL, on a CPU by gloo (where they share the cores).
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -105,7 +106,7 @@ def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
             pipes.append(ours)
         watch(children, stop)
     for pipe in pipes:
-        if pipe.poll():
+        with contextlib.suppress(EOFError):  # the child closed it without a report
             raise_reported(*pipe.recv(), stop)
     failed = [n for n, child in enumerate(children) if child.exitcode != 0]
     if failed:

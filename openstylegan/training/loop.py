@@ -1,7 +1,7 @@
 """The one training loop. It knows phases, not models.
 
-stage = schedule.at(images seen) -> the next global batch -> each phase that is due -> averaged generator -> counters
--> augmentation strength; a tick now and then, whose actions read the run and do not change the step.
+A step: stage = schedule.at(images seen), the next global batch, each phase that is due, the averaged generator, the
+counters, the augmentation's strength. Now and then a tick, whose actions read the run and do not change the step.
 """
 
 from __future__ import annotations
@@ -55,14 +55,16 @@ def train_step(run: Run) -> None:
 
 
 def is_done(run: Run) -> bool:
-    """Whether all images have been seen."""
-    return run.state.counters.cur_nimg >= run.config.total_kimg * 1000
+    """Whether all images have been seen, or the time that the run may take is over."""
+    counters, minutes = run.state.counters, run.config.max_minutes
+    in_time = minutes is None or counters.seconds < minutes * 60
+    return counters.cur_nimg >= run.config.total_kimg * 1000 or not in_time
 
 
 def tick_is_due(run: Run, seconds_in_tick: float) -> bool:
-    """After the first step, every `kimg_per_tick`, and at the end; or by the clock where the run asks for it."""
+    """After the first step and every `kimg_per_tick`; or by the clock where the run asks for it."""
     counters, output = run.state.counters, run.config.output
-    if is_done(run) or counters.tick == 0:
+    if counters.tick == 0:
         return True
     if output.seconds_per_tick is not None and seconds_in_tick >= output.seconds_per_tick:
         return True
@@ -82,22 +84,26 @@ def train_loop(
     run: Run,
     stop: StopRequest,
     on_step: Callable[[Run], None],
-    on_tick: Callable[[Run, float], None],
+    on_tick: Callable[[Run, float, bool], None],
     on_stop: Callable[[Run], None],
 ) -> None:
-    """Trains until all images have been seen. Raises `Stopped` after `on_stop` when a signal asked for it."""
+    """Trains until the run is done; `on_tick` gets the tick's seconds and whether it is the last.
+
+    Raises `Stopped` after `on_stop` when a signal asked for it.
+    """
     counters = run.state.counters
+    done = is_done(run)
     tick_start = last = time.monotonic()
-    while not is_done(run):
+    while not done:
         train_step(run)
         now = time.monotonic()
         counters.seconds, last = counters.seconds + now - last, now
-        stopping, due = agree(run, stop.requested, tick_is_due(run, now - tick_start))
+        stopping, due, done = agree(run, stop.requested, tick_is_due(run, now - tick_start), is_done(run))
         on_step(run)
-        if due:
-            on_tick(run, now - tick_start)
+        if due or done:
+            on_tick(run, now - tick_start, done)
             counters.seconds += time.monotonic() - last
             tick_start = last = time.monotonic()
-        if stopping and not is_done(run):
+        if stopping and not done:
             on_stop(run)
             raise Stopped(stop.signal)

@@ -23,7 +23,6 @@ from openstylegan.training import run_folder
 from openstylegan.training.build import Run
 from openstylegan.training.checkpoint import checkpoint_name, rotate, write_checkpoint
 from openstylegan.training.grids import ImageGrid
-from openstylegan.training.loop import is_done
 from openstylegan.training.progress import Progress, TickStatus, status_line
 from openstylegan.training.report import write_report
 from openstylegan.training.tensorboard import open_writer
@@ -91,11 +90,11 @@ class Ticks:
             if state.counters.step == 0:
                 self.grid.write(self.folder, state.ema.module, None)
 
-    def __call__(self, run: Run, seconds: float) -> None:
+    def __call__(self, run: Run, seconds: float, last: bool) -> None:
         """Runs every action that is due, starts the next tick, and saves."""
         start = time.monotonic()
         counters = run.state.counters
-        view = TickView(run, self.folder, is_done(run), seconds)
+        view = TickView(run, self.folder, last, seconds)
         for action in self.actions:
             if view.is_due(action.every) and (is_main() or action.everywhere):
                 action.act(view)
