@@ -76,7 +76,7 @@ def conv2d(x: Array, w: Array, groups: int = 1, flip_weight: bool = True) -> Arr
     for sample in x:
         for o in range(outputs):
             first = o // (outputs // groups) * inputs
-            planes.append(sum(correlate(sample[first + i], w[o, i]) for i in range(inputs)))
+            planes.append(np.sum([correlate(sample[first + i], w[o, i]) for i in range(inputs)], axis=0))
     return np.stack(planes).reshape(len(x), outputs, *planes[0].shape)
 
 

@@ -110,15 +110,13 @@ KINDS: tuple[Kind, ...] = (
     unbuilt("msg", "MSG-StyleGAN: ", "msg_", "MSG-StyleGAN networks"),
     unbuilt("gen_video", "gen_video", "gen_video", "video interpolation"),
     unbuilt("projector", "projector", "projector_", "projector"),
+    unbuilt("tf", r"outputs of tf_\w+\.pkl", "tf_", "reading TensorFlow networks", pickles("dnnlib.tflib.network")),
     unbuilt(
-        "tf_expected", r"outputs of tf_\w+\.pkl", "tf_", "reading TensorFlow networks", pickles("dnnlib.tflib.network")
-    ),
-    unbuilt(
-        "pkl_expected",
-        r"(expected outputs for|network snapshot|.* generator for) pkl_",
+        "pkl",
+        "expected outputs for pkl_",
         "pkl_",
         "reading network pickles",
-        lambda document: bool(document.pickled & {"torch_utils.persistence", "pg_modules.networks_fastgan"}),
+        pickles("torch_utils.persistence", "pg_modules.networks_fastgan"),
     ),
 )
 

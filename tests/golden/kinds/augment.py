@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,17 +61,22 @@ def run(document: Document) -> Iterator[Check]:
 def check_pipe(
     document: Document, key: str, spec: dict[str, Any], p: float, percentile: float | None
 ) -> Iterator[Check]:
-    """One output, and where a rectangle is cut out, that it is the same rectangle to the pixel."""
+    """One output, by the fast implementation and by the plain one."""
     from openstylegan.augment.pipe import AugmentPipe
 
-    images = document.tensor("in/images")
     noise = document.tensor("in/noise") if document.has("in/noise") else None
-    pipe = AugmentPipe(**spec).to(document.device)
-    pipe.p.fill_(p)
-    actual = pipe(images, GivenNoise(noise), debug_percentile=percentile)
-    yield compare(document, "", key, actual, AUGMENT)
-    expected = document.take(key)
-    if spec.get("cutout") and percentile is not None and actual.shape == expected.shape:
-        moved = int(((as_array(actual) == 0).all(1) != (expected == 0).all(1)).sum())
+    for implementation in ("fast", "reference"):
+        pipe = AugmentPipe(implementation, **spec).to(document.device)
+        pipe.p.fill_(p)
+        images = pipe(document.tensor("in/images"), GivenNoise(noise), debug_percentile=percentile)
+        yield replace(compare(document, "", key, images, AUGMENT), part=implementation)
+        if spec.get("cutout") and percentile is not None:
+            yield from check_cutout(as_array(images), document.take(key), implementation)
+
+
+def check_cutout(actual: np.ndarray, expected: np.ndarray, implementation: str) -> Iterator[Check]:
+    """The rectangle that is cut out must be the same to the pixel."""
+    if actual.shape == expected.shape:
+        moved = int(((actual == 0).all(1) != (expected == 0).all(1)).sum())
         if moved:
-            yield failure("", "cutout", f"{moved} pixels on the other side of the edge")
+            yield failure("", implementation, f"{moved} pixels on the other side of the edge of the cutout")

@@ -111,7 +111,17 @@ class RecordedPass:
         self.tracked.append((owner, values.detach()))
 
 
-def read_setting(document: Document, options: Fields) -> Setting:
+def read_batch(document: Document, phases: Sequence[str]) -> dict[str, Tensor]:
+    """What the phases look at: latents always, real images in D's, the noise of path lengths where they are taken."""
+    names = ["gen_z", "gen_c"]
+    if any(phase.startswith("D") for phase in phases):
+        names += ["real_img", "real_c"]
+    if any("path_length" in PHASES[phase] for phase in phases):
+        names += ["pl_noise_randn"]
+    return {name: document.tensor(f"in/{name}") for name in names}
+
+
+def read_setting(document: Document, options: Fields, phases: Sequence[str]) -> Setting:
     """Networks and batch of the file, and the options as those of this package's terms."""
     generator = make_generator(document, options.take("G"), "state_G/")
     discriminator = make_discriminator(document, options.take("D"), "state_D/")
@@ -124,19 +134,20 @@ def read_setting(document: Document, options: Fields) -> Setting:
         raise NotUnderstood("options: style_mixing_prob above 0 needs the recorded random draws")
     strengths = {"r1": {"gamma": options.take("r1_gamma", 10)}, "path_length": path_length}
     pl_mean, gain = options.take("pl_mean_initial", 0), options.take("gain", 1)
-    return Setting(generator, discriminator, document.group("in/"), strengths, pl_mean, gain)
+    return Setting(generator, discriminator, read_batch(document, phases), strengths, pl_mean, gain)
 
 
 def run(document: Document) -> Iterator[Check]:
     """Every phase, from the recorded weights, and the running mean of w that one pass of G leaves."""
     options = document.options()
     phases = options.take("phases")
-    setting = read_setting(document, options)
+    unknown = [phase for phase in phases if phase not in PHASES]
+    if unknown:
+        raise NotUnderstood(f"options: unknown phase {unknown[0]!r}; known: {', '.join(PHASES)}")
+    setting = read_setting(document, options, phases)
     options.finish()
     w_avg = setting.generator.mapping.w_avg.clone()
     for phase in phases:
-        if phase not in PHASES:
-            raise NotUnderstood(f"options: unknown phase {phase!r}; known: {', '.join(PHASES)}")
         setting.generator.mapping.w_avg.copy_(w_avg)
         yield from run_phase(document, setting, phase)
     if document.has("out/w_avg_after_one_G_forward"):

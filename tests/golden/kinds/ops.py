@@ -16,6 +16,7 @@ from golden.tolerances import EXACT, OPS, OPS_ZERO, SETUP_FILTER
 
 Operation = Callable[[dict[str, Tensor], dict[str, Any]], Tensor]
 """The operation on the tensors of a case and its options."""
+Run = Callable[[Document], Iterator[Check]]
 
 
 RESAMPLING_OPTIONS = {
@@ -68,9 +69,11 @@ def looks_like_modconv_sg3(document: Document) -> bool:
     return {"x", "w", "s", "y"} <= suffixes(document)
 
 
-def case_tensors(document: Document, key: str, inputs: tuple[str, ...]) -> dict[str, Tensor]:
+def case_tensors(
+    document: Document, key: str, required: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, Tensor]:
     """The inputs of a case; those whose gradient is recorded require one."""
-    names = [name for name in inputs if document.has(f"{key}/{name}")]
+    names = [*required, *(name for name in optional if document.has(f"{key}/{name}"))]
     return {name: document.tensor(f"{key}/{name}", document.has(f"{key}/g{name}")) for name in names}
 
 
@@ -102,13 +105,15 @@ def compare_op(document: Document, key: str, name: str, actual: Tensor) -> Check
     return compare(document, key, f"{key}/{name}", actual, OPS if expected.any() else OPS_ZERO)
 
 
-def run_cases(inputs: tuple[str, ...], options: tuple[str, ...], operation: Operation) -> Callable:
-    """A run over all cases of a file with these input names and these options."""
+def run_cases(
+    required: tuple[str, ...], optional: tuple[str, ...], options: tuple[str, ...], operation: Operation
+) -> Run:
+    """A run over all cases of a file with these inputs and these options."""
 
     def run(document: Document) -> Iterator[Check]:
         document.options().finish()
         for key, fields in document.cases():
-            tensors = case_tensors(document, key, inputs)
+            tensors = case_tensors(document, key, required, optional)
             check_stated_facts(fields, tensors)
             given = fields.take_given(*options)
             yield from worst(key, check_case(document, key, tensors, partial(operation, tensors, given)))
@@ -136,7 +141,7 @@ def bias_act(tensors: dict[str, Any], options: dict[str, Any]) -> Tensor:
 
 def run_bias_act(document: Document) -> Iterator[Check]:
     """All cases, then the table of activations that the file states."""
-    yield from run_cases(("x", "b"), ("act", "dim", "alpha", "gain", "clamp"), bias_act)(document)
+    yield from run_cases(("x",), ("b",), ("act", "dim", "alpha", "gain", "clamp"), bias_act)(document)
     stated = document.description.take("activation_defaults", {})
     yield from worst("activation_defaults", [check_defaults(name, Fields(stated[name], name)) for name in stated])
 
@@ -204,7 +209,7 @@ def check_resampling(document: Document, key: str, fields: Fields, name: str) ->
     """Output and gradient of one resampling operation."""
     from openstylegan.ops import upfirdn2d
 
-    tensors = case_tensors(document, key, ("x", "f"))
+    tensors = case_tensors(document, key, ("x",), ("f",))
     check_stated_facts(fields, tensors)
     options = fields.take_given(*RESAMPLING_OPTIONS[name])
     operation = partial(getattr(upfirdn2d, name), tensors["x"], tensors.get("f"), **options)
@@ -212,14 +217,15 @@ def check_resampling(document: Document, key: str, fields: Fields, name: str) ->
 
 
 run_conv2d_resample = run_cases(
-    ("x", "w", "f"), ("up", "down", "padding", "groups", "flip_weight", "flip_filter"), conv2d_resample
+    ("x", "w"), ("f",), ("up", "down", "padding", "groups", "flip_weight", "flip_filter"), conv2d_resample
 )
 run_filtered_lrelu = run_cases(
-    ("x", "b", "fu", "fd"), ("up", "down", "padding", "gain", "slope", "clamp", "flip_filter"), filtered_lrelu
+    ("x",), ("b", "fu", "fd"), ("up", "down", "padding", "gain", "slope", "clamp", "flip_filter"), filtered_lrelu
 )
 run_modconv_sg2 = run_cases(
-    ("x", "weight", "styles", "noise", "f"),
+    ("x", "weight", "styles"),
+    ("noise", "f"),
     ("up", "down", "padding", "demodulate", "flip_weight", "fused_modconv"),
     modulated_conv2d,
 )
-run_modconv_sg3 = run_cases(("x", "w", "s", "input_gain"), ("demodulate", "padding"), modulated_conv2d_sg3)
+run_modconv_sg3 = run_cases(("x", "w", "s"), ("input_gain",), ("demodulate", "padding"), modulated_conv2d_sg3)

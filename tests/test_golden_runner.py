@@ -1,0 +1,386 @@
+"""The golden program itself: it passes what is right, and nothing damaged, changed or unknown gets through it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from golden.check import Tolerance, compare_arrays
+from golden.document import Document, read
+from golden.kinds import KINDS, identify
+from golden.runner import Line, check_folder, golden_files, main, run
+
+GOLDEN = Path(__file__).parent / "golden"
+CPU = torch.device("cpu")
+FILES = [path.name for path in golden_files(GOLDEN)]
+ARRAY_FILES = [name for name in FILES if name.endswith(".npz")]
+
+Arrays = dict[str, np.ndarray]
+
+
+def load(name: str) -> tuple[Arrays, dict[str, Any]]:
+    with np.load(GOLDEN / name, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    return arrays, json.loads(str(arrays.pop("meta_json")))
+
+
+def save(path: Path, arrays: Arrays, meta: Any) -> None:
+    np.savez(path, meta_json=np.array(json.dumps(meta)), **arrays)
+
+
+def changed(folder: Path, name: str, change: Callable[[Arrays, dict[str, Any]], Any]) -> list[Line]:
+    """The lines of a golden file after a change, in a folder of its own."""
+    arrays, meta = load(name)
+    change(arrays, meta)
+    save(folder / name, arrays, meta)
+    return list(check_folder(folder, CPU))
+
+
+def copied(folder: Path, *names: str) -> Path:
+    for name in names:
+        shutil.copy(GOLDEN / name, folder / name)
+    return folder
+
+
+def verdicts(lines: list[Line]) -> set[str]:
+    return {line.verdict for line in lines}
+
+
+def texts(lines: list[Line], verdict: str) -> list[str]:
+    return [line.check.text for line in lines if line.verdict == verdict]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_this_package_meets_every_golden_file(name: str, tmp_path: Path) -> None:
+    lines = list(check_folder(copied(tmp_path, name, *partners(name)), CPU))
+    assert not [line for line in lines if line.verdict in ("FAIL", "NOT UNDERSTOOD")]
+    assert [line for line in lines if line.file == name and line.verdict == "ok"]
+
+
+def partners(name: str) -> list[str]:
+    """The files without which another says nothing."""
+    return ["metrics.npz"] if name == "metrics_values.json" else []
+
+
+class TestKinds:
+    @pytest.mark.parametrize("name", FILES)
+    def test_known_by_content_whatever_it_is_called(self, name: str) -> None:
+        document = read(GOLDEN / name, CPU)
+        by_content = [kind.name for kind in KINDS if kind.looks(document)]
+        assert by_content == [identify(document).name]
+        assert identify(nameless(document)).name == by_content[0]
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_known_by_its_description_or_its_name(self, name: str) -> None:
+        document = read(GOLDEN / name, CPU)
+        empty = {"what": document.what, "reference": document.reference}
+        assert identify(Document(Path("x.npz"), {}, empty)).name == identify(document).name
+        assert identify(Document(Path(name), {}, {"what": "?"})).name == identify(document).name
+
+    def test_another_name_is_checked_all_the_same(self, tmp_path: Path) -> None:
+        shutil.copy(GOLDEN / "ops_modconv_sg3.npz", tmp_path / "a.npz")
+        lines = list(check_folder(tmp_path, CPU))
+        assert {line.kind for line in lines} == {"ops_modconv_sg3"}
+        assert verdicts(lines) == {"ok"}
+
+    @pytest.mark.parametrize(
+        ("what", "name"),
+        [
+            ("StyleGAN3 generator (training.networks_stylegan3.Generator): state_dict, z, c -> w and images", "sg3"),
+            ("StyleGAN3 design_lowpass_filter(numtaps, cutoff, width, fs, radial)", "sg3"),
+            ("StyleGAN1 StyledGenerator / Discriminator forward (rosinality)", "sg1"),
+            ("projected_gan pieces: SingleDisc", "pg"),
+            ("MSG-StyleGAN: generator (mapping + synthesis)", "msg"),
+            ("outputs of tf_sg2_real.pkl computed by TensorFlow itself", "tf"),
+            ("expected outputs for pkl_sg3_r.pkl", "pkl"),
+            ("projector.project() schedules read from the running reference", "projector"),
+            ("gen_video.py gen_interp_video: interpolated w fed to synthesis", "gen_video"),
+        ],
+    )
+    def test_kinds_for_later_are_listed_and_do_not_fail(
+        self, what: str, name: str, tmp_path: Path, capsys: Any
+    ) -> None:
+        save(tmp_path / "recorded.npz", {"out/w": np.zeros(3, np.float32)}, {"what": what, "options": {"any": 1}})
+        lines, code = run(tmp_path, CPU)
+        assert [(line.kind, line.verdict) for line in lines] == [(name, "not built yet")]
+        assert code == 0
+        assert "1 files of kinds not built yet" in capsys.readouterr().out
+
+    def test_pickles_are_told_apart_without_being_loaded(self, tmp_path: Path) -> None:
+        module = type(sys)("torch_utils.persistence")
+        (tmp_path / "foreign.pkl").write_bytes(pickle.dumps({"a": 1}))
+        (tmp_path / "network.pkl").write_bytes(b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n.")
+        (tmp_path / "tf.pkl").write_bytes(b"\x80\x04\x8c\x16dnnlib.tflib.network.x\x8c\x14dnnlib.tflib.network.")
+        assert module.__name__ not in sys.modules
+        found = {line.file: line.verdict for line in check_folder(tmp_path, CPU)}
+        assert found["foreign.pkl"] == "NOT UNDERSTOOD"
+        assert found["network.pkl"] == "not built yet"
+
+
+def nameless(document: Document) -> Document:
+    """The same content under a name and a description that say nothing."""
+    return Document(Path("x" + document.path.suffix), document.arrays, {**document.meta, "what": "?"})
+
+
+NOT_RESTING_ON_ARRAYS = {"num_ws", "activation_defaults"}
+
+
+class TestChangedNumbers:
+    @pytest.mark.parametrize("name", ARRAY_FILES)
+    def test_every_recorded_output_is_compared(self, name: str, tmp_path: Path) -> None:
+        """Each output of the file is changed, and each change is noticed."""
+        changes = []
+
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            for key, array in arrays.items():
+                if is_output(key, meta):
+                    arrays[key] = nudged(array)
+                    changes.append(key)
+            meta["values"] = {k: 1.1 * v + 0.1 for k, v in meta.get("values", {}).items()}
+
+        lines = changed(tmp_path, name, change)
+        failing = [line for line in lines if line.verdict == "FAIL"]
+        assert len(failing) >= len(changes) > 0
+        assert {line.check.case for line in lines if line.verdict == "ok"} <= NOT_RESTING_ON_ARRAYS
+
+    def test_a_nan_is_a_failure(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            arrays["c00/y"] = np.full_like(arrays["c00/y"], np.nan)
+
+        lines = changed(tmp_path, "ops_bias_act.npz", change)
+        assert {line.check.case for line in lines if line.verdict == "FAIL"} == {"c00"}
+
+    def test_another_shape_is_a_failure_with_both_shapes(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            arrays["c00/y"] = arrays["c00/y"][:1]
+
+        lines = changed(tmp_path, "ops_filtered_lrelu.npz", change)
+        assert any("[2, 3, 9, 8] instead of [1, 3, 9, 8]" in text for text in texts(lines, "FAIL"))
+
+    def test_another_weight_changes_the_picture(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            arrays["state/synthesis.b8.conv0.weight"] = arrays["state/synthesis.b8.conv0.weight"][..., ::-1, ::-1]
+
+        lines = changed(tmp_path, "sg2_G_orig_uncond.npz", change)
+        assert {line.check.case for line in lines if line.verdict == "FAIL"} >= {"img_const", "img_none"}
+
+    @pytest.mark.parametrize(
+        ("name", "option", "value", "case"),
+        [
+            ("sg2_G_skip_cond.npz", "truncation_psi", 0.6, "w_trunc"),
+            ("sg2_G_skip_cond.npz", "truncation_cutoff", 2, "w_trunc_cutoff"),
+            ("style_mixing.npz", "col_styles", [0, 1], "mix_w"),
+            ("loss_sg2.npz", "pl_decay", 0.02, "Greg/pl_mean_after"),
+            ("loss_sg2.npz", "gain", 2, "Gmain/gradnorm"),
+            ("loss_sg2.npz", "r1_gamma", 11, "Dreg/Loss/D/reg"),
+        ],
+    )
+    def test_an_option_has_its_effect(self, name: str, option: str, value: Any, case: str, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["options"][option] = value
+
+        lines = changed(tmp_path, name, change)
+        assert case in {line.check.case for line in lines if line.verdict == "FAIL"}
+
+    def test_the_two_programs_defaults_are_told_apart(self, tmp_path: Path) -> None:
+        """The running mean of w moves at 0.995 in one program and at 0.998 in the other."""
+
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["reference"] = "stylegan3"
+
+        lines = changed(tmp_path, "sg2_G_skip_uncond.npz", change)
+        assert [line.check.case for line in lines if line.verdict == "FAIL"] == ["w_avg_after_train_forward"]
+
+    def test_flat_options_mean_the_same_as_nested_ones(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            kwargs = meta["options"]["init_kwargs"]
+            flat = {**kwargs.pop("synthesis_kwargs"), "conv_clamp": None, "num_fp16_res": 0}
+            kwargs |= {**flat, "fused_modconv_default": "inference_only"}
+            kwargs["mapping_kwargs"]["w_avg_beta"] = 0.995
+            meta["reference"] = "stylegan3"
+
+        assert verdicts(changed(tmp_path, "sg2_G_orig_uncond.npz", change)) == {"ok"}
+
+
+def is_output(key: str, meta: dict[str, Any]) -> bool:
+    """What a file expects: out/..., buffers, and in case files all but the inputs and the cotangent."""
+    if key.startswith(("in/", "state")) or not key.startswith(("c", "s0")):
+        return key.startswith(("out/", "buf/"))
+    case, name = key.split("/", 1)
+    return name == "y" or (name.startswith("g") and name != "gy") or case.startswith("s")
+
+
+def nudged(array: np.ndarray) -> np.ndarray:
+    """One number changed by a tenth of the largest, a byte or index by a few."""
+    out = array.copy().reshape(-1)
+    if array.dtype.kind in "iu":
+        out[0] = out[0] + 5 if out[0] < 100 else out[0] - 5
+    else:
+        out[0] += 0.1 * np.abs(array).max() + 0.01
+    return out.reshape(array.shape)
+
+
+class TestNotUnderstood:
+    @pytest.mark.parametrize("name", [n for n in ARRAY_FILES if "cases" in load(n)[1]])
+    def test_unknown_field_of_a_case(self, name: str, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"][0]["surprise"] = 1
+
+        assert named(changed(tmp_path, name, change), "'surprise'")
+
+    @pytest.mark.parametrize("name", ARRAY_FILES)
+    def test_unknown_option(self, name: str, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta.setdefault("options", {})["surprise"] = 1
+
+        assert named(changed(tmp_path, name, change), "'surprise'")
+
+    @pytest.mark.parametrize("part", ["mapping_kwargs", "synthesis_kwargs", None])
+    def test_unknown_option_of_a_network(self, part: str | None, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            kwargs = meta["options"]["init_kwargs"]
+            (kwargs[part] if part else kwargs)["surprise"] = 1
+
+        assert named(changed(tmp_path, "sg2_G_orig_uncond.npz", change), "'surprise'")
+
+    @pytest.mark.parametrize("name", ARRAY_FILES)
+    def test_unknown_array_and_unknown_part_of_the_description(self, name: str, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            arrays["out/surprise"] = np.zeros(2, np.float32)
+
+        assert named(changed(tmp_path, name, change), "out/surprise")
+
+        def describe(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["surprise"] = 1
+
+        assert named(changed(tmp_path, name, describe), "'surprise'")
+
+    @pytest.mark.parametrize("name", ARRAY_FILES)
+    def test_a_missing_input(self, name: str, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            key = next(k for k in arrays if k.startswith(("in/", "state/", "out/mix_w", "c00/x")))
+            del arrays[key]
+
+        assert "NOT UNDERSTOOD" in verdicts(changed(tmp_path, name, change))
+
+    def test_contradictions(self, tmp_path: Path) -> None:
+        def kernel(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"][0]["kernel"] = 5
+
+        def no_filter(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"][0]["filter"] = "none"
+
+        def random(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"][0] |= {"p": 0.5, "debug_percentile": None}
+
+        def op(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"][3]["op"] = "sharpen2d"
+
+        assert named(changed(tmp_path, "ops_conv2d_resample.npz", kernel), "'kernel' is 5")
+        assert named(changed(tmp_path, "ops_upfirdn2d.npz", no_filter), "array 'f' says otherwise")
+        assert named(changed(tmp_path, "ada_gray_32.npz", random), "is random")
+        assert named(changed(tmp_path, "ops_upfirdn2d.npz", op), "'sharpen2d'")
+
+    def test_files_that_are_not_golden(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "random.npz", a=np.zeros(3))
+        save(tmp_path / "unknown.npz", {"a": np.zeros(3)}, {"what": "a new kind of recording", "options": {}})
+        save(tmp_path / "list.npz", {"a": np.zeros(3)}, [1])
+        (tmp_path / "ops_bias_act.npz").write_bytes((GOLDEN / "ops_bias_act.npz").read_bytes()[:5000])
+        flipped = bytearray((GOLDEN / "sg2_D_orig_cond.npz").read_bytes())
+        flipped[len(flipped) // 2] ^= 0xFF
+        (tmp_path / "sg2_D_orig_cond.npz").write_bytes(bytes(flipped))
+        (tmp_path / "empty.npz").write_bytes(b"")
+        (tmp_path / "objects.npz").write_bytes(b"")
+        np.savez(tmp_path / "objects.npz", meta_json=np.array({"what": "x"}, dtype=object))
+        (tmp_path / "broken.json").write_text('{"what": ')
+        (tmp_path / "other.json").write_text('{"labels": null}')
+        (tmp_path / "broken.pkl").write_bytes(b"\x80\x04\x95\x00")
+        (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+        lines = list(check_folder(tmp_path, CPU))
+        assert verdicts(lines) == {"NOT UNDERSTOOD"}
+        assert sorted(line.file for line in lines) == sorted(path.name for path in tmp_path.iterdir())
+        assert all(line.check.text and "\n" not in line.check.text for line in lines)
+
+    def test_mixing_without_its_generator(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["options"]["generator"] = "sg2_G_of_nowhere"
+
+        assert named(changed(tmp_path, "style_mixing.npz", change), "sg2_G_of_nowhere")
+
+    def test_mixing_takes_the_generator_beside_it_first(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            arrays["state/mapping.fc0.weight"] = arrays["state/mapping.fc0.weight"] * 2
+
+        arrays, meta = load("sg2_G_skip_uncond.npz")
+        change(arrays, meta)
+        save(tmp_path / "sg2_G_skip_uncond.npz", arrays, meta)
+        lines = list(check_folder(copied(tmp_path, "style_mixing.npz"), CPU))
+        assert "mix_w" in {line.check.case for line in lines if line.verdict == "FAIL"}
+
+
+def named(lines: list[Line], word: str) -> bool:
+    """Is there a line of a file not understood that names `word`?"""
+    return any(word in text for text in texts(lines, "NOT UNDERSTOOD"))
+
+
+class TestTolerance:
+    def test_never_asks_for_more_than_the_rounding_of_the_recording(self) -> None:
+        strict = Tolerance(relative=1e-5)
+        assert not compare_arrays("c", "y", [1.001, 2.0], [1.0, 2.0], strict).passed
+        assert compare_arrays("c", "y", [1.001, 2.0], [1.0, 2.0], strict, noise=1e-3).passed
+        assert not compare_arrays("c", "y", [1.003, 2.0], [1.0, 2.0], strict, noise=1e-3).passed
+
+    def test_a_recording_of_zeros_must_be_met_exactly(self) -> None:
+        assert not compare_arrays("c", "y", [1e-6], [0.0], Tolerance(relative=1e-5)).passed
+        assert compare_arrays("c", "y", [0.0], [0.0], Tolerance(relative=1e-5)).passed
+
+    def test_a_nan_on_either_side_fails(self) -> None:
+        loose = Tolerance(relative=1.0, absolute=1.0)
+        assert not compare_arrays("c", "y", [np.nan], [1.0], loose).passed
+        assert not compare_arrays("c", "y", [1.0], [np.nan], loose).passed
+        assert not compare_arrays("c", "y", [np.inf], [1.0], loose).passed
+
+
+class TestCommand:
+    def test_report_and_exit_code_of_a_good_folder(self, tmp_path: Path, capsys: Any) -> None:
+        assert main([str(copied(tmp_path, "ops_modconv_sg3.npz", "seeds_to_z.json"))]) == 0
+        out = capsys.readouterr().out.splitlines()
+        assert len(out) == 5 + 4 + 1
+        assert out[0].startswith("ok ")
+        for word in ("ops_modconv_sg3.npz", "c00", "<= 1.00e-05 of max|ref|"):
+            assert word in out[0]
+        assert out[-1].startswith("2 golden files: 8 checks ok, 0 failed, 0 not understood, 1 ")
+
+    def test_a_mismatch_and_a_stranger_fail_the_command(self, tmp_path: Path) -> None:
+        copied(tmp_path, "ops_modconv_sg3.npz")
+        (tmp_path / "notes.md").write_text("not data")
+        assert main([str(tmp_path)]) == 0
+        np.savez(tmp_path / "random.npz", a=np.zeros(3))
+        assert main([str(tmp_path)]) == 1
+
+    def test_an_empty_folder_is_no_success(self, tmp_path: Path) -> None:
+        assert main([str(tmp_path)]) == 1
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path, capsys: Any) -> None:
+        with pytest.raises(SystemExit) as stop:
+            main([str(tmp_path / "nowhere")])
+        assert stop.value.code == 2
+        assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+
+    def test_as_a_program(self, tmp_path: Path) -> None:
+        copied(tmp_path, "ops_modconv_sg3.npz")
+        np.savez(tmp_path / "random.npz", a=np.zeros(3))
+        command = [sys.executable, str(GOLDEN / "run.py"), str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr == ""
+        assert "NOT UNDERSTOOD  random.npz" in done.stdout
