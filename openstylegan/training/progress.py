@@ -66,6 +66,7 @@ class Shown:
     """What the live line says now; replaced as a whole, so that the drawing thread never sees half of a change."""
 
     kimg: float = 0.0
+    seconds: float = 0.0
     images_per_second: float = math.nan
     stats: Mapping[str, float] = field(default_factory=dict)
     p: float | None = None
@@ -75,14 +76,17 @@ class Shown:
 
 
 class Progress:
-    """The display of a run of `total_kimg`. A context manager; an update costs microseconds.
+    """The display of a run of `total_kimg`, or of `total_seconds` if that ends first. A context manager.
+
+    An update costs microseconds.
 
     On a terminal two live lines stay below what is printed and are drawn twice a second by a thread of their own.
     Elsewhere (a log file, CI) only `tick` and `message` print, one plain line each.
     """
 
-    def __init__(self, total_kimg: float, console: Console | None = None):
+    def __init__(self, total_kimg: float, console: Console | None = None, total_seconds: float | None = None):
         self.total_kimg = total_kimg
+        self.total_seconds = math.inf if total_seconds is None else total_seconds
         self.console = console or Console()
         self.shown = Shown()
         self.live: Live | None = None
@@ -117,6 +121,7 @@ class Progress:
         self,
         *,
         kimg: float | None = None,
+        seconds: float | None = None,
         images_per_second: float | None = None,
         stats: Mapping[str, float] | None = None,
         p: float | None = None,
@@ -124,9 +129,13 @@ class Progress:
         metric: str | None = None,
         snapshot: str | None = None,
     ) -> None:
-        """Changes what is shown; what is not given stays. `stats` maps names such as `Loss/G/loss` to values."""
+        """Changes what is shown; what is not given stays.
+
+        `seconds` is the run's duration so far, `stats` maps names such as `Loss/G/loss` to values.
+        """
         given = {
             "kimg": kimg,
+            "seconds": seconds,
             "images_per_second": images_per_second,
             "stats": None if stats is None else dict(stats),
             "p": p,
@@ -153,19 +162,24 @@ class Progress:
         bar.add_column(no_wrap=True, justify="right")
         bar.add_row(
             Text(f"{shown.kimg:.1f}/{self.total_kimg:g} kimg", style="bold"),
-            ProgressBar(total=self.total_kimg, completed=min(shown.kimg, self.total_kimg)),
+            ProgressBar(total=1.0, completed=self.share()),
             Text(self.pace(), style="cyan"),
         )
         return Group(bar, Text("  ".join(self.facts()), style="dim", overflow="ellipsis", no_wrap=True))
 
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1, by images or by the clock, whichever is further."""
+        by_images = self.shown.kimg / self.total_kimg if self.total_kimg > 0 else 0.0
+        return min(max(by_images, self.shown.seconds / self.total_seconds), 1.0)
+
     def pace(self) -> str:
         """Share done, images a second, time left."""
         shown = self.shown
-        share = f"{min(shown.kimg / self.total_kimg, 1.0):.0%}" if self.total_kimg > 0 else ""
         if not shown.images_per_second > 0:
-            return share
-        left = max(self.total_kimg - shown.kimg, 0.0) * 1000 / shown.images_per_second
-        return f"{share}  {shown.images_per_second:.3g} img/s  {format_time(left)} left"
+            return f"{self.share():.0%}"
+        by_images = (self.total_kimg - shown.kimg) * 1000 / shown.images_per_second
+        left = max(min(by_images, self.total_seconds - shown.seconds), 0.0)
+        return f"{self.share():.0%}  {shown.images_per_second:.3g} img/s  {format_time(left)} left"
 
     def facts(self) -> list[str]:
         """Losses, augmentation, memory, the newest metric and snapshot: those that are known."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-import math
 import shlex
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,10 +18,10 @@ from typing import Any
 from urllib.parse import quote
 
 from openstylegan.files import write_text
-from openstylegan.training.progress import format_time
 from openstylegan.training.report_curves import Series, chart, short_number
+from openstylegan.training.report_headline import header, tiles
 from openstylegan.training.report_pictures import SmallPicture, evenly_spaced, forget, small_picture
-from openstylegan.training.run_record import Curve, Event, GridPicture, RunRecord, Score
+from openstylegan.training.run_record import Event, GridPicture, RunRecord, Score
 
 MAX_EVENTS = 50
 MAX_LISTED_FILES = 200
@@ -117,109 +115,6 @@ def asset(name: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# the head of the page
-
-
-def total_kimg(record: RunRecord) -> float:
-    """How long the run is meant to be, or NaN."""
-    total = record.config.get("total_kimg")
-    return float(total) if isinstance(total, int | float) and total > 0 else math.nan
-
-
-def header(record: RunRecord) -> str:
-    """The run's name, what it trains on, how far it is."""
-    total = total_kimg(record)
-    about = [
-        f"{label} {escape(text)}"
-        for label, text in (
-            ("dataset", Path(str(record.config.get("data.path", ""))).stem),
-            ("preset", str(record.config.get("preset") or "")),
-            ("seed", str(record.config.get("seed", ""))),
-        )
-        if text
-    ]
-    now = time.time()
-    written = f'<time data-epoch="{now:.0f}">{time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))}</time>'
-    bar = ""
-    if math.isfinite(total):
-        share = min(record.kimg / total, 1.0)
-        bar = f'<div class="bar"><i style="width:{share * 100:.1f}%"></i></div>'
-    return (
-        f'<header><div><h1>{escape(record.folder.resolve().name)}</h1><p class="muted">{" · ".join(about)}</p></div>'
-        f'<p class="muted stamp">written {written}<label class="js"><input type="checkbox" id="live"> reload every 20 s'
-        f"</label></p></header>{bar}"
-    )
-
-
-def tiles(record: RunRecord) -> str:
-    """The headline numbers."""
-    found = [
-        progress_tile(record),
-        speed_tile(record),
-        *(score_tile(score) for score in record.scores[:2]),
-        augment_tile(record),
-        memory_tile(record),
-    ]
-    return f'<section class="tiles">{"".join(tile for tile in found if tile)}</section>'
-
-
-def tile(label: str, value: str, unit: str = "", note: str = "") -> str:
-    """One headline number with its name, its unit and a remark; all are plain text."""
-    unit = f" <i>{escape(unit)}</i>" if unit else ""
-    return f"<div><span>{escape(label)}</span><b>{escape(value)}{unit}</b><small>{escape(note)}</small></div>"
-
-
-def rough_time(seconds: float) -> str:
-    """A duration to the minute once it is an hour long."""
-    return format_time(seconds) if seconds < 3600 else format_time(seconds).rpartition(" ")[0]
-
-
-def progress_tile(record: RunRecord) -> str:
-    """How far the run is."""
-    total = total_kimg(record)
-    if not math.isfinite(total):
-        return tile("Progress", short_number(record.kimg), "kimg", f"{len(record.ticks)} ticks")
-    return tile(
-        "Progress", f"{record.kimg / total:.0%}", "", f"{short_number(record.kimg)} of {short_number(total)} kimg"
-    )
-
-
-def speed_tile(record: RunRecord) -> str:
-    """Images a second and the time taken and left."""
-    curve = speed(record)
-    if not len(curve):
-        return ""
-    left = (total_kimg(record) - record.kimg) * 1000 / curve.last
-    seconds = record.last("Timing/total_sec")
-    taken = f"{rough_time(seconds)} so far" if math.isfinite(seconds) else ""
-    ahead = f"{rough_time(left)} to go" if math.isfinite(left) and left > 0 else ""
-    return tile("Speed", f"{curve.last:.3g}", "images/s", ", ".join(text for text in (taken, ahead) if text))
-
-
-def score_tile(score: Score) -> str:
-    """The best value of a metric."""
-    values, kimg = score.curve.value, score.curve.kimg
-    note = f"at {short_number(kimg[score.best])} kimg; first {short_number(values[0])}, last {short_number(values[-1])}"
-    return tile(f"Best {score.name}", short_number(values[score.best]), "", note)
-
-
-def augment_tile(record: RunRecord) -> str:
-    """The strength of the augmentation, where there is one."""
-    curve = record.curve("Progress/augment")
-    if not len(curve) or not curve.value.any():
-        return ""
-    return tile("Augmentation p", f"{curve.last:.3f}", "", f"highest {curve.value.max():.3f}")
-
-
-def memory_tile(record: RunRecord) -> str:
-    """Memory of the process and the device."""
-    cpu, gpu = record.last("Resources/cpu_mem_gb"), record.last("Resources/peak_gpu_mem_gb")
-    if not math.isfinite(cpu):
-        return ""
-    return tile("Memory", f"{cpu:.2f}", "GB", f"GPU peak {gpu:.2f} GB" if gpu > 0 else "of the process")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # pictures
 
 
@@ -281,7 +176,7 @@ def training_charts(record: RunRecord) -> Iterable[str]:
     for plan in CHARTS:
         series = [Series(label, record.curve(name), plan.band) for name, label in plan_lines(plan, record)]
         yield chart(plan.title, plan.unit, [s for s in series if not plan.hide_zero or s.curve.value.any()])
-    yield chart("Speed", "images/s", [Series("now", speed(record))])
+    yield chart("Speed", "images/s", [Series("now", record.speed)])
 
 
 def plan_lines(plan: ChartPlan, record: RunRecord) -> list[tuple[str, str]]:
@@ -294,13 +189,6 @@ def plan_lines(plan: ChartPlan, record: RunRecord) -> list[tuple[str, str]]:
         else:
             found.append((name, label))
     return found
-
-
-def speed(record: RunRecord) -> Curve:
-    """Images a second, from the seconds for a thousand."""
-    curve = record.curve("Timing/sec_per_kimg")
-    known = curve.value > 0
-    return Curve(curve.kimg[known], 1000 / curve.value[known], curve.spread[known] * 0)
 
 
 def other_charts(record: RunRecord) -> str:

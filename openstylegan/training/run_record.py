@@ -120,6 +120,13 @@ class RunRecord:
         """The newest finite mean of the statistic `name`, or NaN."""
         return self.curve(name).last
 
+    @cached_property
+    def speed(self) -> Curve:
+        """Images a second, from the seconds for a thousand."""
+        curve = self.curve("Timing/sec_per_kimg")
+        known = curve.value > 0
+        return Curve(curve.kimg[known], 1000 / curve.value[known], curve.spread[known] * 0)
+
     @property
     def kimg(self) -> float:
         """Thousands of real images seen so far."""

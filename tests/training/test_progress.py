@@ -119,6 +119,13 @@ def test_a_run_past_its_end_shows_no_more_than_all() -> None:
     assert "100%" in written(console) and "0s left" in written(console)
 
 
+def test_a_run_that_ends_by_the_clock_says_so() -> None:
+    console = terminal()
+    with Progress(1000.0, console, total_seconds=300.0) as progress:
+        progress.update(kimg=10.0, seconds=240.0, images_per_second=50.0)
+    assert "80%" in written(console) and "1m 00s left" in written(console)
+
+
 def test_an_error_gives_the_terminal_back() -> None:
     console = terminal()
     with pytest.raises(KeyError), Progress(1.0, console) as progress:

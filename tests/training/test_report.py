@@ -20,7 +20,8 @@ from synthetic_run import write_run
 from openstylegan.errors import InputError
 from openstylegan.images import write_png
 from openstylegan.training import report_pictures
-from openstylegan.training.report import file_size, rough_time, write_report
+from openstylegan.training.report import file_size, write_report
+from openstylegan.training.report_headline import rough_time
 from openstylegan.training.report_pictures import MAX_BYTES, MAX_GRIDS, crop_of, encode, evenly_spaced
 
 BAD = "\"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'"
@@ -83,6 +84,20 @@ def test_the_page_shows_everything_of_the_run(page: Page) -> None:
     assert any("tick 159" in text for text in page.texts["pre"])
     assert any("2 skipped steps" in text for text in page.texts["li"])
     assert page.stack == [], "every element is closed"
+
+
+@pytest.mark.parametrize(("minutes", "share", "ahead"), [(None, "50%", "20m 00s to go"), (10.0, "83%", "1m 40s to go")])
+def test_how_far_a_run_is_by_images_or_by_the_clock(
+    tmp_path: Path, minutes: float | None, share: str, ahead: str
+) -> None:
+    stats = {"Progress/kimg": 12.0, "Timing/sec_per_kimg": 100.0, "Timing/total_sec": 500.0}
+    line = {name: {"num": 1, "mean": mean, "std": 0.0} for name, mean in stats.items()}
+    (tmp_path / "stats.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "config.json").write_text(json.dumps({"total_kimg": 24.0, "max_minutes": minutes}))
+    page = Page(write_report(tmp_path).read_text())
+    tiles = dict(zip(page.texts["span"], page.texts["b"], strict=False))
+    assert tiles["Progress"] == share
+    assert f"8m 20s so far, {ahead}" in page.texts["small"]
 
 
 def test_what_differs_from_the_preset_is_marked(page: Page) -> None:
