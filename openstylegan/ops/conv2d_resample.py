@@ -10,7 +10,9 @@ from torch import Tensor
 
 from openstylegan.errors import InputError
 from openstylegan.ops.arguments import Padding, check_images, filter_size, padding_xxyy
-from openstylegan.ops.upfirdn2d import pad_or_crop, upfirdn2d_reference
+from openstylegan.ops.gradients import correlate, scatter
+from openstylegan.ops.paths import fast
+from openstylegan.ops.upfirdn2d import pad_or_crop, upfirdn2d, upfirdn2d_reference
 
 
 def conv2d_resample(
@@ -29,7 +31,28 @@ def conv2d_resample(
     padding is relative to the up-sampled picture. flip_weight True correlates (as `conv2d` does), False convolves.
     Equals `upfirdn2d(up) -> conv (valid) -> upfirdn2d(down)`. Raises `InputError` for shapes that do not fit.
     """
-    return conv2d_resample_reference(x, w, f, up, down, padding, groups, flip_weight, flip_filter)
+    if groups != 1 or not fast(x):
+        return conv2d_resample_reference(x, w, f, up, down, padding, groups, flip_weight, flip_filter)
+    check_conv(x, w, up, down, groups)
+    pad = resample_padding(f, up, down, padding)
+    kernel = tuple(w.shape[2:])
+    if kernel == (1, 1) and down > 1 and up == 1:
+        x = upfirdn2d(x, f, down=down, padding=pad, flip_filter=flip_filter)
+        return correlate(x, w)
+    if kernel == (1, 1) and up > 1 and down == 1:
+        return upfirdn2d(correlate(x, w), f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter)
+    if up > 1:
+        transposed = (w.flip([2, 3]) if flip_weight else w).transpose(0, 1)
+        x = upfirdn2d(
+            scatter(x, transposed, up), f, padding=_left_over(pad, w, up), gain=up**2, flip_filter=flip_filter
+        )
+        return upfirdn2d(x, f, down=down, flip_filter=flip_filter) if down > 1 else x
+    oriented = w if flip_weight else w.flip([2, 3])
+    if down > 1:
+        return correlate(upfirdn2d(x, f, padding=pad, flip_filter=flip_filter), oriented, stride=down)
+    if pad[0] == pad[1] >= 0 and pad[2] == pad[3] >= 0:
+        return correlate(x, oriented, padding=(pad[2], pad[0]))
+    return correlate(pad_or_crop(x, pad), oriented)
 
 
 def conv2d_resample_reference(
@@ -98,11 +121,16 @@ def _transposed(
     x: Tensor, w: Tensor, up: int, pad: tuple[int, int, int, int], groups: int
 ) -> tuple[Tensor, tuple[int, int, int, int]]:
     """`x` zero-inserted and convolved with `w` [O, I / groups, k, k], and the padding that is still to be done."""
-    kh, kw = w.shape[2:]
-    x0, x1, y0, y1 = pad[0] - kw + 1, pad[1] - kw + up, pad[2] - kh + 1, pad[3] - kh + up
+    x0, x1, y0, y1 = _left_over(pad, w, up)
     crop_x, crop_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
     x = F.conv_transpose2d(x, transposed_weight(w, groups), stride=up, padding=[crop_y, crop_x], groups=groups)
     return x, (x0 + crop_x, x1 + crop_x, y0 + crop_y, y1 + crop_y)
+
+
+def _left_over(pad: tuple[int, int, int, int], w: Tensor, up: int) -> tuple[int, int, int, int]:
+    """The padding that a transposed convolution with `w` leaves to be done."""
+    kh, kw = w.shape[2:]
+    return pad[0] - kw + 1, pad[1] - kw + up, pad[2] - kh + 1, pad[3] - kh + up
 
 
 def transposed_weight(w: Tensor, groups: int) -> Tensor:

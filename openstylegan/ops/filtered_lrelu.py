@@ -30,7 +30,8 @@ def filtered_lrelu(
     """`x` [N, C, H, W] plus bias, up-sampled with `fu`, leaky ReLU, gain and clamp, down-sampled with `fd`.
 
     padding is relative to the up-sampled picture, whose zeros get no bias. The clamp acts before `fd`, so the
-    result may slightly exceed it. Output per axis: `(in * up + p0 + p1 - (taps_u - 1) - (taps_d - 1) + down - 1) // down`.
+    result may slightly exceed it. Output per axis:
+    `(in * up + p0 + p1 - (taps_u - 1) - (taps_d - 1) + down - 1) // down`.
     """
     return filtered_lrelu_reference(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter)
 

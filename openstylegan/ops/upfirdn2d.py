@@ -7,13 +7,17 @@ Differs from the original: no compiled kernel; gradients of any order come from 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from openstylegan.errors import InputError
 from openstylegan.ops.arguments import Factor, Padding, check_images, factor_xy, filter_size, padding_xxyy
+from openstylegan.ops.convolution import channels_last, interleaved
+from openstylegan.ops.paths import fast
 
 SEPARABLE_TAPS = 8
 """1-D filters of at least this many taps stay 1-D: two passes are then cheaper than the outer product."""
@@ -65,7 +69,16 @@ def upfirdn2d(
     The filter is convolved (mirrored) unless `flip_filter`; the output per axis has
     `floor((in * up + p0 + p1 - taps + down) / down)` samples. Raises `InputError` when that is below 1.
     """
-    return upfirdn2d_reference(x, f, up, down, padding, flip_filter, gain)
+    (up_x, up_y), (down_x, down_y) = factor_xy(up, "up"), factor_xy(down, "down")
+    pad = padding_xxyy(padding)
+    output_size(x, f, (up_x, up_y), (down_x, down_y), pad)
+    if not fast(x) or f is None:
+        return upfirdn2d_reference(x, f, up, down, pad, flip_filter, gain)
+    taps = f.detach().to(x.dtype) * gain ** (f.ndim / 2)
+    if f.ndim == 2:
+        return _Resample.apply(x, taps, Resampling((up_x, up_y), (down_x, down_y), pad, flip_filter))
+    x = _Resample.apply(x, taps[None, :], Resampling((up_x, 1), (down_x, 1), (*pad[:2], 0, 0), flip_filter))
+    return _Resample.apply(x, taps[:, None], Resampling((1, up_y), (1, down_y), (0, 0, *pad[2:]), flip_filter))
 
 
 def upfirdn2d_reference(
@@ -127,6 +140,78 @@ def _correlate(x: Tensor, f: Tensor | None, flip_filter: bool, gain: float) -> T
     for kernel in kernels:
         x = F.conv2d(x, kernel.expand(x.shape[1], 1, *kernel.shape), groups=x.shape[1])
     return x
+
+
+class Resampling(NamedTuple):
+    """What `upfirdn2d` does with a 2-D filter: factors (x, y), padding (x0, x1, y0, y1), orientation."""
+
+    up: tuple[int, int]
+    down: tuple[int, int]
+    pad: tuple[int, int, int, int]
+    flip: bool
+
+    def adjoint(self, taps: tuple[int, int], size: tuple[int, int], result: tuple[int, int]) -> Resampling:
+        """The gradient's resampling, for a filter of `taps`, an input of `size` and its `result` (each width, height).
+
+        It exchanges up and down, mirrors the filter and pads by [taps - p0 - 1, in * up - out * down + p0 - up + 1].
+        """
+        pad: list[int] = []
+        for k in range(2):
+            before, up = self.pad[2 * k], self.up[k]
+            pad += [taps[k] - before - 1, size[k] * up - result[k] * self.down[k] + before - up + 1]
+        return Resampling(self.down, self.up, (pad[0], pad[1], pad[2], pad[3]), not self.flip)
+
+
+class _Resample(Function):
+    """`resample` whose gradient is itself with other arguments; the taps have no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, resampling: Resampling) -> Tensor:
+        y = resample(x, taps, resampling)
+        width_height = (taps.shape[1], taps.shape[0])
+        ctx.adjoint = resampling.adjoint(width_height, (x.shape[3], x.shape[2]), (y.shape[3], y.shape[2]))
+        ctx.save_for_backward(taps)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, None, None]:
+        return _Resample.apply(gy, ctx.saved_tensors[0], ctx.adjoint), None, None
+
+
+def resample(x: Tensor, taps: Tensor, resampling: Resampling) -> Tensor:
+    """The fast path of `upfirdn2d` without gradients, for `taps` [height, width], channels-last.
+
+    Measured on one core, 8 x 256 x 65 x 65 float32: a 4x4 depthwise convolution 12 ms, the same as two 1-D ones 19 ms;
+    up-sampled by 2 as a transposed one 31 ms, by interleaving 116 ms, by inserting zeros 236 ms. In bfloat16
+    the transposed one takes 1426 ms, so there the phases are interleaved.
+    """
+    x = channels_last(x)
+    (up_x, up_y), down, pad, flip = resampling
+    if (up_x, up_y) == (1, 1):
+        return _filter_down(x, taps if flip else taps.flip([0, 1]), down, pad)
+    convolved = taps.flip([0, 1]) if flip else taps
+    kernel = convolved.expand(x.shape[1], 1, *taps.shape)
+    height, width = taps.shape
+    crop = (width - 1 - pad[0], width - up_x - pad[1], height - 1 - pad[2], height - up_y - pad[3])
+    if x.dtype in (torch.bfloat16, torch.float16):
+        out_size = (x.shape[2] * up_y + pad[2] + pad[3] - height + 1, x.shape[3] * up_x + pad[0] + pad[1] - width + 1)
+        y = interleaved(F.conv2d, x, kernel, (up_x, up_y), (crop[0], crop[2]), out_size, groups=x.shape[1])
+    else:
+        both = (max(min(crop[2:]), 0), max(min(crop[:2]), 0))
+        y = F.conv_transpose2d(x, kernel, stride=(up_y, up_x), padding=both, groups=x.shape[1])
+        y = pad_or_crop(y, (both[1] - crop[0], both[1] - crop[1], both[0] - crop[2], both[0] - crop[3]))
+    return y[:, :, :: down[1], :: down[0]]
+
+
+def _filter_down(x: Tensor, taps: Tensor, down: tuple[int, int], pad: tuple[int, int, int, int]) -> Tensor:
+    """`x` padded, correlated with `taps` and every `down`-th sample (x, y) of that."""
+    both = (0, 0)
+    if pad[0] == pad[1] >= 0 and pad[2] == pad[3] >= 0:
+        both = (pad[2], pad[0])
+    else:
+        x = pad_or_crop(x, pad)
+    kernel = taps.expand(x.shape[1], 1, *taps.shape)
+    return F.conv2d(channels_last(x), kernel, stride=(down[1], down[0]), padding=both, groups=x.shape[1])
 
 
 def filter2d(x: Tensor, f: Tensor | None, padding: Padding = 0, flip_filter: bool = False, gain: float = 1) -> Tensor:

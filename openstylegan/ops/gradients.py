@@ -1,0 +1,95 @@
+"""Convolutions whose gradients of every order are again the same three products.
+
+PyTorch's stock second-order gradient of a convolution runs a convolution with a kernel as large as the picture, which
+makes R1 and path-length regularization many times slower than they need be. Here `correlate`, `scatter` (its
+gradient with respect to the input) and the weight gradient form a closed set: each one's gradients are the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import Tensor
+from torch.autograd import Function
+
+from openstylegan.ops import convolution
+from openstylegan.ops.convolution import Geometry, Size
+
+_WEIGHT_GRADIENTS: ContextVar[bool] = ContextVar("openstylegan_weight_gradients", default=True)
+
+
+@contextmanager
+def no_weight_gradients() -> Iterator[None]:
+    """Inside, backward passes of this thread leave the convolutions' weight gradients out.
+
+    For `autograd.grad` with respect to images or latents (R1, path length): autograd does not tell a function which of
+    its gradients are wanted, so it would compute all of them. Only where no weight gradient is asked for.
+    """
+    token = _WEIGHT_GRADIENTS.set(False)
+    try:
+        yield
+    finally:
+        _WEIGHT_GRADIENTS.reset(token)
+
+
+def correlate(x: Tensor, w: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
+    """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw] and zero `padding` (y, x)."""
+    return _Correlate.apply(x, w, Geometry(stride, padding))
+
+
+def scatter(x: Tensor, w: Tensor, stride: int = 1) -> Tensor:
+    """`conv_transpose2d` of `x` [N, I, H, W] with `w` [I, O, kh, kw], without padding."""
+    size = ((x.shape[2] - 1) * stride + w.shape[2], (x.shape[3] - 1) * stride + w.shape[3])
+    return _Scatter.apply(x, w, Geometry(stride, (0, 0)), size)
+
+
+class _Correlate(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
+        ctx.geometry, ctx.size, ctx.kernel = geometry, tuple(x.shape[2:]), tuple(w.shape[2:])
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
+        return convolution.correlate(x, w, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, w = ctx.saved_tensors
+        gx = _Scatter.apply(gy, w, ctx.geometry, ctx.size) if ctx.needs_input_grad[0] else None
+        gw = None
+        if ctx.needs_input_grad[1] and _WEIGHT_GRADIENTS.get():
+            gw = _WeightGradient.apply(x, gy, ctx.geometry, ctx.kernel)
+        return gx, gw, None
+
+
+class _Scatter(Function):
+    @staticmethod
+    def forward(ctx: Any, gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
+        ctx.geometry, ctx.kernel = geometry, tuple(w.shape[2:])
+        ctx.save_for_backward(gy if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
+        return convolution.scatter(gy, w, geometry, size)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        gy, w = ctx.saved_tensors
+        ggy = _Correlate.apply(h, w, ctx.geometry) if ctx.needs_input_grad[0] else None
+        gw = None
+        if ctx.needs_input_grad[1] and _WEIGHT_GRADIENTS.get():
+            gw = _WeightGradient.apply(h, gy, ctx.geometry, ctx.kernel)
+        return ggy, gw, None, None
+
+
+class _WeightGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) -> Tensor:
+        ctx.geometry, ctx.size = geometry, tuple(x.shape[2:])
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, gy if ctx.needs_input_grad[0] else None)
+        return convolution.weight_gradient(x, gy, geometry, kernel)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, gy = ctx.saved_tensors
+        gx = _Scatter.apply(gy, v, ctx.geometry, ctx.size) if ctx.needs_input_grad[0] else None
+        ggy = _Correlate.apply(x, v, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return gx, ggy, None, None

@@ -1,0 +1,52 @@
+"""Which way an op is computed: the plain reference, or a faster path where one fits.
+
+Every public op asks `fast(x)`. The reference is used on devices other than the CPU (where no faster path has been
+measured) and inside `reference_paths()`, which serves comparisons, exports and the self-test of the doctor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+_REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
+
+
+@contextmanager
+def reference_paths() -> Iterator[None]:
+    """Inside, every op of this thread is computed by its plain reference."""
+    token = _REFERENCE.set(True)
+    try:
+        yield
+    finally:
+        _REFERENCE.reset(token)
+
+
+def fast(x: Tensor) -> bool:
+    """Whether the op on `x` may take a faster path."""
+    return x.device.type == "cpu" and not _REFERENCE.get()
+
+
+def describe_paths(device: str = "cpu") -> list[tuple[str, str]]:
+    """(op, which path it takes on `device` and why), for people to read."""
+    if torch.device(device).type != "cpu":
+        why = f"plain PyTorch: no faster path has been measured on {device}"
+        return [(op, why) for op, _ in _CPU_PATHS]
+    if _REFERENCE.get():
+        return [(op, "plain PyTorch: reference_paths() is active") for op, _ in _CPU_PATHS]
+    return list(_CPU_PATHS)
+
+
+_CPU_PATHS = (
+    ("upfirdn2d", "one channels-last depthwise convolution; its gradient is the same op, to any order"),
+    ("bias_act", "in-place after one pass; only the output is kept for the gradient (linear, relu, lrelu)"),
+    ("conv2d_resample", "transposed convolutions as interleaved stride-1 convolutions (oneDNN's own are slower)"),
+    ("conv2d 3x3", "Winograd F(2x2, 3x3) in float32 from 256 channels, else oneDNN's direct channels-last convolution"),
+    ("conv2d gradients", "own first and second order: PyTorch's stock second order convolves with a huge kernel"),
+    ("modulated_conv2d", "input and output scaled around one shared convolution; weights folded for a batch of one"),
+    ("filtered_lrelu", "upfirdn2d and bias_act as above, one after the other"),
+)
