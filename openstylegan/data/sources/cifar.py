@@ -43,10 +43,10 @@ class ArrayOfBytes:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
-        plain = isinstance(dtype, ByteType) and isinstance(data, bytes) and not fortran and isinstance(shape, tuple)
+        plain = isinstance(dtype, ByteType) and isinstance(data, bytes) and isinstance(shape, tuple)
         if not plain or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise InputError("expected an array of bytes in a CIFAR-10 batch")
-        self.array = np.frombuffer(data, np.uint8).reshape(shape)
+        self.array = np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
 
 
 class ByteType:
