@@ -26,7 +26,10 @@ class FeatureExtractor(Protocol):
     name: str
     num_features: int
     sha256: str
-    protocol: Mapping[str, Any]
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """Everything the features depend on, as plain values."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [N, num_features] of `images` uint8 [N, C, H, W] (C = 1 to 4), on the extractor's device."""

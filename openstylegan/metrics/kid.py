@@ -3,8 +3,8 @@
 The sub-sets are those that StyleGAN2-ADA draws when NumPy's global generator has been seeded with `seed`: generated
 first, then real, without replacement.
 
-Differs from StyleGAN2-ADA: float64 instead of float32, which matters where the distance is near zero; where the sub-sets
-hold more pairs of pictures than there are, the kernel is evaluated once for each pair instead of once a sub-set.
+Differs from StyleGAN2-ADA: float64 instead of float32, which matters where the distance is near zero; where the
+sub-sets hold more pairs of pictures than there are, the kernel is evaluated once a pair instead of once a sub-set.
 """
 
 from __future__ import annotations

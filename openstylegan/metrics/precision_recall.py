@@ -92,7 +92,7 @@ def precision_recall(
     row_block: int = ROW_BLOCK,
     column_block: int = COLUMN_BLOCK,
 ) -> tuple[float, float]:
-    """Precision (generated in the real manifold) and recall (real in the generated manifold) of rows [N, D] and [M, D]."""
+    """Precision (generated in the real manifold) and recall (real in the generated one) of rows [N, D] and [M, D]."""
     precision = share_inside(generated, real, neighbourhood, row_block, column_block)
     return precision, share_inside(real, generated, neighbourhood, row_block, column_block)
 

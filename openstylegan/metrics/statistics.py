@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,7 +122,7 @@ class Collector:
         self.running = RunningMoments(num_features, device) if moments else None
         self.kept = torch.zeros(num, num_features, dtype=torch.float32, device=device) if features else None
 
-    def add(self, indices: Sequence[int], features: Tensor) -> None:
+    def add(self, indices: Sequence[int] | np.ndarray, features: Tensor) -> None:
         """The features [n, D] of the pictures `indices`. Raises `InputError` where they are not finite."""
         if not bool(torch.isfinite(features).all()):
             raise InputError(
