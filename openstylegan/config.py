@@ -145,7 +145,7 @@ def check_keys(cls: type, data: Any, where: str = "") -> None:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain dicts, lists and numbers."""
-    return msgspec.to_builtins(config)
+    return msgspec.json.decode(msgspec.json.encode(config))
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:

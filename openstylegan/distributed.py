@@ -46,7 +46,7 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
     """Gives every process the main process's values, in place."""
     if is_distributed():
         for tensor in tensors:
-            dist.broadcast(tensor, src=0)
+            dist.broadcast(tensor.detach(), src=0)
 
 
 def all_reduce_flat(tensors: list[Tensor]) -> None:

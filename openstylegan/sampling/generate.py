@@ -41,16 +41,20 @@ def images_of_seeds(
         part = list(seeds[start : start + batch])
         z, c = latents(part, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(part)).to(device)
         ws = G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
-        source = SampleStream(0, "generate/noise", (), part)
-        yield to_uint8(leaves(G.synthesis(ws, noise_mode=noise_mode, noise_source=source))[-1])
+        yield draw(G, ws, noise_mode, part)
 
 
 @torch.no_grad()
 def images_of_ws(G: Generator, ws: Tensor, noise_mode: NoiseMode = "const") -> Iterator[Tensor]:
     """Yields a uint8 picture [1, C, H, W] for each of `ws` [n, num_ws, w_dim]."""
     for n, own in enumerate(ws.split(1)):
-        source = SampleStream(0, "generate/projected_noise", (), [n])
-        yield to_uint8(leaves(G.synthesis(own, noise_mode=noise_mode, noise_source=source))[-1])
+        yield draw(G, own, noise_mode, [n])
+
+
+def draw(G: Generator, ws: Tensor, noise_mode: NoiseMode, noise_seeds: Sequence[int]) -> Tensor:
+    """uint8 pictures [n, C, H, W] of `ws` [n, num_ws, w_dim]; random noise is drawn from a seed a picture."""
+    source = SampleStream(0, "generate/noise", (), noise_seeds) if noise_mode == "random" else None
+    return to_uint8(leaves(G.synthesis(ws, noise_mode=noise_mode, noise_source=source))[-1])
 
 
 def read_projected_w(path: str | os.PathLike[str], G: Generator) -> Tensor:

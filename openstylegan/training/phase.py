@@ -20,7 +20,7 @@ MAX_SKIPS_IN_A_ROW = 100
 
 @dataclass
 class Health:
-    """Steps left out because a gradient was not finite: all of them, and those in a row just now."""
+    """Steps left out because a gradient was not finite (with their statistics): all, and those in a row just now."""
 
     skipped: int = 0
     in_a_row: int = 0
@@ -78,23 +78,25 @@ class Phase:
         """One step on this process's `num_local` of the batch's `num_micro_batches` micro-batches."""
         tally, moment = Tally(), Moment(context.seed, cur_nimg, self.name)
         micro_batches = cut(batch, num_local)
-        self.player.optimizer.zero_grad(set_to_none=True)
+        self.player.zero_gradients()
         self.player.set_trainable(True)
         surveyed = self.survey(context, micro_batches, moment) if num_micro_batches > 1 else {}
         for micro_batch in micro_batches:
             f = self.forward_pass(context, micro_batch, moment, tally, surveyed)
             loss = sum_terms(self.terms, f)
             (loss * self.every).backward()
+            if num_micro_batches > 1:
+                self.player.add_gradients()
         self.player.set_trainable(False)
         norm = self.player.average_gradients(num_micro_batches)
         all_reduce_flat([*tally.stats.values(), *tally.tracked.values()])
-        for name, values in tally.stats.items():
-            context.stats.add(name, values)
-        context.stats.add(f"Gradients/{self.name}", moments(norm))
         finite = bool(norm.isfinite())
         context.health.judge(finite, self.name, context.nonfinite)
         if finite:
             self.player.optimizer.step()
+            context.stats.add(f"Gradients/{self.name}", moments(norm))
+            for name, values in tally.stats.items():
+                context.stats.add(name, values)
             for owner, values in tally.tracked.items():
                 owner.update_statistics(values[:-1] / values[-1], values[-1])
 

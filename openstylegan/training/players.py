@@ -22,6 +22,7 @@ class Player:
     def __init__(self, name: str, module: nn.Module, config: PlayerConfig, lazy_every: int | None = None):
         self.name, self.module = name, module
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        self.sums: dict[str, Tensor] = {}
         ratio = 1.0 if lazy_every is None else lazy_every / (lazy_every + 1)
         self.lr = config.lr * ratio
         self.optimizer = torch.optim.Adam(
@@ -43,19 +44,34 @@ class Player:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * scale
 
-    def gradients(self) -> list[Tensor]:
-        """The gradients that the phase produced, in the order of the parameters."""
-        return [p.grad for p in self.parameters.values() if p.grad is not None]
+    def zero_gradients(self) -> None:
+        """Forgets all gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.sums.clear()
+
+    def add_gradients(self) -> None:
+        """Adds a micro-batch's gradients to the sums of the batch.
+
+        The sums are float64: so they do not depend on the order, which differs with the number of processes, and in
+        which Adam (of beta1 = 0) would turn the rounding of a small gradient into a step of full size.
+        """
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                gradient = parameter.grad.double()
+                self.sums[name] = self.sums[name].add_(gradient) if name in self.sums else gradient
+                parameter.grad = None
 
     def average_gradients(self, num_micro_batches: int) -> Tensor:
-        """Turns sums of micro-batch gradients into the batch's mean over all processes; returns its norm, a scalar.
+        """Makes the batch's mean over all processes the parameters' gradients; returns its norm, a scalar.
 
         A norm that is not finite means that some gradient is not.
         """
-        gradients = self.gradients()
-        all_reduce_flat(gradients)
-        if num_micro_batches > 1:
-            torch._foreach_div_(gradients, float(num_micro_batches))
+        if self.sums:
+            all_reduce_flat(list(self.sums.values()))
+            for name, total in self.sums.items():
+                self.parameters[name].grad = (total / num_micro_batches).to(self.parameters[name])
+            self.sums.clear()
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norms = torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1)
         return norms.double().square().sum().sqrt()
 

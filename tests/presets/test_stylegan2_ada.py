@@ -1,0 +1,165 @@
+"""The numbers of the StyleGAN2-ADA presets, one by one, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from openstylegan.config import TrainConfig
+from openstylegan.errors import InputError
+from openstylegan.presets.demo import BASE as DEMO
+from openstylegan.presets.stylegan2_ada import Options, describe, make_config
+
+
+def made(resolution: int = 256, **options: Any) -> TrainConfig:
+    return make_config(Options(**options), "pictures.zip", resolution)
+
+
+def gamma(config: TrainConfig) -> float:
+    return config.phases[3].terms[0].options["gamma"]
+
+
+FIXED = {
+    # kimg, batch, batch_gpu, mbstd, channel_base, lr, gamma, ema, ramp-up, mapping layers
+    "stylegan2": (25000, 32, 4, 4, 32768, 0.002, 10, 10, None, 8),
+    "paper256": (25000, 64, 8, 8, 16384, 0.0025, 1, 20, None, 8),
+    "paper512": (25000, 64, 8, 8, 32768, 0.0025, 0.5, 20, None, 8),
+    "paper1024": (25000, 32, 4, 4, 32768, 0.002, 2, 10, None, 8),
+    "cifar": (100000, 64, 32, 32, 32768, 0.0025, 0.01, 500, 0.05, 2),
+}
+
+
+@pytest.mark.parametrize("cfg", FIXED)
+def test_fixed_configurations(cfg: str) -> None:
+    config = made(cfg=cfg)
+    g, d = config.generator.network.options, config.discriminator.network.options
+    found = (
+        config.total_kimg,
+        config.schedule.options["batch_size"],
+        config.schedule.options["batch_gpu"],
+        d["epilogue_kwargs"]["mbstd_group_size"],
+        g["synthesis_kwargs"]["channel_base"],
+        config.generator.lr,
+        gamma(config),
+        config.ema.half_life_kimg,
+        config.ema.rampup,
+        g["mapping_kwargs"]["num_layers"],
+    )
+    assert found == FIXED[cfg]
+    assert (config.generator.beta1, config.generator.beta2, config.generator.eps) == (0.0, 0.99, 1e-8)
+    assert config.discriminator.lr == config.generator.lr
+    assert (d["channel_base"], d["channel_max"], d["num_fp16_res"], d["conv_clamp"]) == (found[4], 512, 4, 256)
+    assert (g["z_dim"], g["w_dim"]) == (512, 512)
+
+
+AUTO = {
+    # (resolution, gpus): batch, gamma, ema
+    (64, 1): (32, 0.0256, 10),
+    (64, 8): (64, 0.0128, 20),
+    (128, 1): (32, 0.1024, 10),
+    (128, 2): (64, 0.0512, 20),
+    (256, 1): (16, 0.8192, 5),
+    (256, 2): (32, 0.4096, 10),
+    (256, 4): (64, 0.2048, 20),
+    (512, 1): (8, 6.5536, 2.5),
+    (512, 8): (64, 0.8192, 20),
+    (1024, 1): (4, 52.4288, 1.25),
+    (1024, 2): (8, 26.2144, 2.5),
+    (1024, 8): (32, 6.5536, 10),
+}
+
+
+@pytest.mark.parametrize("case", AUTO)
+def test_auto(case: tuple[int, int]) -> None:
+    config = made(case[0], gpus=case[1])
+    batch, expected_gamma, ema = AUTO[case]
+    assert config.schedule.options == {"batch_size": batch, "batch_gpu": batch // case[1]}
+    assert gamma(config) == pytest.approx(expected_gamma, rel=1e-12)
+    assert config.ema.half_life_kimg == ema and config.ema.rampup == 0.05
+    assert config.generator.lr == (0.002 if case[0] >= 1024 else 0.0025)
+    widths = config.generator.network.options["synthesis_kwargs"]["channel_base"]
+    assert widths == (32768 if case[0] >= 512 else 16384)
+    assert config.generator.network.options["mapping_kwargs"] == {"num_layers": 2}
+    mbstd = config.discriminator.network.options["epilogue_kwargs"]["mbstd_group_size"]
+    assert mbstd == min(batch // case[1], 4)
+
+
+def test_cifar_has_no_path_length_no_mixing_and_an_orig_discriminator() -> None:
+    config = made(32, cfg="cifar")
+    assert config.phases[1].terms == () and config.phases[1].lazy
+    assert config.style_mixing_prob == 0
+    assert config.discriminator.network.options["architecture"] == "orig"
+    assert made(cfg="stylegan2").style_mixing_prob == 0.9
+
+
+def test_phases_are_lazy() -> None:
+    phases = made().phases
+    assert [(p.name, p.player, p.every, p.lazy) for p in phases] == [
+        ("Gmain", "G", 1, False),
+        ("Greg", "G", 4, True),
+        ("Dmain", "D", 1, False),
+        ("Dreg", "D", 16, True),
+    ]
+    assert phases[1].terms[0].options == {"weight": 2.0}
+
+
+def test_augmentation() -> None:
+    assert made().augment.options == {"preset": "bgc", "target": 0.6, "kimg": 500}
+    assert made(resume="x").augment.options["kimg"] == 100
+    assert made(aug="fixed", p=0.3, augpipe="bg").augment.options == {"preset": "bg", "p": 0.3}
+    assert made(aug="fixed", p=0.0).augment.name == made(aug="noaug").augment.name == "none"
+    assert made(target=0.0).augment.options["target"] == 0.0
+
+
+def test_resuming_turns_the_ramp_up_off() -> None:
+    assert made(cfg="cifar").ema.rampup == 0.05
+    assert made(cfg="cifar", resume="x").ema.rampup is None
+
+
+def test_fp32_turns_clamping_off() -> None:
+    options = made(fp32=True).discriminator.network.options
+    assert (options["num_fp16_res"], options["conv_clamp"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gpus": 3},
+        {"gpus": 0},
+        {"gamma": -1},
+        {"kimg": 0},
+        {"batch": 0},
+        {"batch": 6, "gpus": 4},
+        {"batch": 8, "batch_gpu": 3},
+        {"aug": "ada", "p": 0.5},
+        {"aug": "fixed"},
+        {"aug": "fixed", "p": 1.5},
+        {"aug": "fixed", "p": 0.5, "target": 0.5},
+        {"target": 1.5},
+        {"aug": "noaug", "augpipe": "bg"},
+        {"freezed": -1},
+        {"workers": 0},
+        {"cfg": "papr256"},
+    ],
+)
+def test_options_out_of_range_or_without_effect_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        made(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_runs() -> None:
+    options = Options(
+        cond=True, subset=100, mirror=True, gamma=10.0, kimg=500, batch=16, target=0.7, augpipe="bg", freezed=2
+    )
+    name = describe(options, "data/cats.zip", {"aug"})
+    assert name == "cats-cond-subset100-mirror-auto1-gamma10-kimg500-batch16-ada-target0.7-bg-freezed2"
+    assert describe(Options(cfg="paper256"), "cats", {"resume"}) == "cats-paper256-noresume"
+    assert describe(Options(cfg="cifar", resume="a.safetensors"), "cats", {"resume"}) == "cats-cifar-resumecustom"
+
+
+def test_the_demo_is_a_preset_too() -> None:
+    config = make_config(dataclasses.replace(Options(), cfg="demo"), "demo.zip", 64, DEMO)
+    assert config.preset == "demo" and config.total_kimg == DEMO.kimg
