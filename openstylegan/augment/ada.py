@@ -7,16 +7,32 @@ changes; the sums and the count of steps are state that a checkpoint keeps.
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from openstylegan.augment.base import Augment, check_probability
+from openstylegan.augment.options import PipeOptions
 from openstylegan.augment.pipe import AugmentPipe
 from openstylegan.errors import InputError
 from openstylegan.images import Images
 from openstylegan.randomness import NoiseSource
+from openstylegan.registry import nearest
+
+
+def make_pipe(owner: type[Augment], preset: str, options: dict[str, Any]) -> AugmentPipe:
+    """The pipe of an augmentation `owner`. Raises `InputError` for an option that neither of them has."""
+    own = [name for name, p in inspect.signature(owner).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    known = [*own, *(field.name for field in fields(PipeOptions))]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"{owner.__name__} has no option '{name}': expected one of {', '.join(known)}{nearest(name, known)}"
+            )
+    return AugmentPipe(preset=preset, **options)
 
 
 class AdaptiveAugment(Augment):
@@ -50,7 +66,7 @@ class AdaptiveAugment(Augment):
         if not check_probability("kimg", kimg):
             raise InputError("expected kimg > 0, got 0; for a strength that does not move use the augmentation 'fixed'")
         self.interval, self.kimg = interval, kimg
-        self.pipe = AugmentPipe(preset=preset, **pipe_options)
+        self.pipe = make_pipe(type(self), preset, pipe_options)
         self.pipe.p.fill_(check_probability("initial_p", initial_p))
         for name in ("sign_sum", "sign_count"):
             self.register_buffer(name, torch.zeros([], dtype=torch.float64))
@@ -91,7 +107,7 @@ class FixedAugment(Augment):
 
     def __init__(self, p: float, preset: str = "bgc", **pipe_options: Any):
         super().__init__()
-        self.pipe = AugmentPipe(preset=preset, **pipe_options)
+        self.pipe = make_pipe(type(self), preset, pipe_options)
         self.pipe.p.fill_(check_probability("p", p))
 
     @property

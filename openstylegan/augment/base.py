@@ -34,9 +34,9 @@ class Augment(nn.Module):
         Logits that are not a number are left out. For loops that gather the whole batch's statistics themselves,
         `update_statistics` takes those instead.
         """
-        signs = real_logits.detach().double().sign()
-        known = ~signs.isnan()
-        sums = all_reduce_sum(torch.stack([signs.nan_to_num().sum(), known.sum().double()]))
+        logits = real_logits.detach().double()
+        known = ~logits.isnan()
+        sums = all_reduce_sum(torch.stack([logits.nan_to_num().sign().sum(), known.sum().double()]))
         self.update_statistics(sums[:1] / sums[1:].clamp_min(1), sums[1])
 
     def update_statistics(self, mean: Tensor, count: Tensor) -> None:

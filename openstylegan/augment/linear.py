@@ -72,7 +72,7 @@ def on_both_sides(left: np.ndarray, right: np.ndarray, x: Tensor) -> Tensor:
 
 
 def multiply(matrix: np.ndarray, x: Tensor) -> Tensor:
-    """`matrix x` for `x [n, C, rows, columns]`; of a large matrix, the columns that a block of rows lacks are left out."""
+    """`matrix x` for `x [n, C, rows, columns]`; of a large matrix, columns that a block of rows lacks are left out."""
     if max(matrix.shape) <= 2 * BLOCK:
         return as_tensor(matrix, x) @ x
     blocks = []
@@ -99,14 +99,14 @@ class SeparableMap:
     def apply(self, x: Tensor) -> Tensor:
         out = x.clone(memory_format=torch.contiguous_format)
         for group in self.groups.values():
-            where = _index(group.samples, x.device)
+            where = _index(group.samples, x)
             out[where] = group.apply(x[where])
         return out
 
     def adjoint(self, y: Tensor) -> Tensor:
         out = y.clone(memory_format=torch.contiguous_format)
         for group in self.groups.values():
-            where = _index(group.samples, y.device)
+            where = _index(group.samples, y)
             out[where] = group.adjoint(y[where])
         return out
 
@@ -117,11 +117,11 @@ def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:
     return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype, non_blocking=True)
 
 
-def _index(samples: list[int], device: torch.device) -> slice | Tensor:
+def _index(samples: list[int], like: Tensor) -> slice | Tensor:
     """What picks `samples` (ascending) out of a batch, a view where they stand side by side."""
     if samples[-1] - samples[0] + 1 == len(samples):
         return slice(samples[0], samples[-1] + 1)
-    return torch.tensor(samples, device=device)
+    return as_tensor(np.array(samples), like)
 
 
 @dataclass(frozen=True)
