@@ -113,7 +113,7 @@ class TestKinds:
         lines, code = run(tmp_path, CPU)
         assert [(line.kind, line.verdict) for line in lines] == [(name, "not built yet")]
         assert code == 0
-        assert "1 files of kinds not built yet" in capsys.readouterr().out
+        assert "1 with something not built yet" in capsys.readouterr().out
 
     def test_pickles_are_told_apart_without_being_loaded(self, tmp_path: Path) -> None:
         module = type(sys)("torch_utils.persistence")
@@ -158,6 +158,14 @@ class TestChangedNumbers:
 
         lines = changed(tmp_path, "ops_bias_act.npz", change)
         assert {line.check.case for line in lines if line.verdict == "FAIL"} == {"c00"}
+
+    def test_phases_left_out_are_not_asked_for(self, tmp_path: Path) -> None:
+        def change(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["options"]["phases"] = ["Gmain", "Dmain"]
+            for key in [k for k in arrays if k.startswith(("out/Greg", "out/Gboth", "out/Dreg", "out/Dboth"))]:
+                del arrays[key]
+
+        assert verdicts(changed(tmp_path, "loss_sg2.npz", change)) == {"ok"}
 
     def test_another_shape_is_a_failure_with_both_shapes(self, tmp_path: Path) -> None:
         def change(arrays: Arrays, meta: dict[str, Any]) -> None:
@@ -209,6 +217,55 @@ class TestChangedNumbers:
             meta["reference"] = "stylegan3"
 
         assert verdicts(changed(tmp_path, "sg2_G_orig_uncond.npz", change)) == {"ok"}
+
+
+class TestMetrics:
+    def change(self, folder: Path, part: str, name: str, value: Any) -> list[Line]:
+        """The lines of a table of values after a change, its features beside it."""
+        meta = json.loads((GOLDEN / "metrics_values.json").read_text())
+        target = meta[part] if part in meta else meta["options"][part]
+        target[name] = value
+        copied(folder, "metrics.npz")
+        (folder / "metrics_values.json").write_text(json.dumps(meta))
+        return [line for line in check_folder(folder, CPU) if line.file == "metrics_values.json"]
+
+    def test_every_value_of_the_table_is_compared(self, tmp_path: Path) -> None:
+        for name, value in json.loads((GOLDEN / "metrics_values.json").read_text())["values"].items():
+            lines = self.change(tmp_path, "values", name, value * 1.05)
+            assert [line.check.case for line in lines if line.verdict == "FAIL"] == [name]
+
+    @pytest.mark.parametrize(
+        ("part", "name", "value", "cases"),
+        [
+            ("kid", "seed", 2, {"kid", "kid_subset_larger_than_data"}),
+            ("kid", "num_subsets", 19, {"kid"}),
+            ("kid", "max_subset_size", 90, {"kid"}),
+            ("is_", "num_splits", 5, {"is_mean", "is_std"}),
+            ("tolerance", "fid", "rel 1e-17", {"fid", "fid_recomputed_biased_cov"}),
+        ],
+    )
+    def test_an_option_has_its_effect(self, part: str, name: str, value: Any, cases: set[str], tmp_path: Path) -> None:
+        lines = self.change(tmp_path, part, name, value)
+        assert {line.check.case for line in lines if line.verdict == "FAIL"} >= cases
+        assert "NOT UNDERSTOOD" not in verdicts(lines)
+
+    @pytest.mark.parametrize(
+        ("part", "name", "value", "word"),
+        [
+            ("values", "fid_of_another_kind", 1.0, "'fid_of_another_kind'"),
+            ("tolerance", "fid", "about right", "'about right'"),
+            ("tolerance", "ppl", "rel 1e-3", "'ppl'"),
+            ("kid", "rng", "torch generator", "'torch generator'"),
+            ("fid", "seed", 3, "'seed'"),
+            ("fid", "num_gen", 600, "600 rows"),
+        ],
+    )
+    def test_not_understood(self, part: str, name: str, value: Any, word: str, tmp_path: Path) -> None:
+        assert named(self.change(tmp_path, part, name, value), word)
+
+    def test_a_table_without_its_features(self, tmp_path: Path) -> None:
+        lines = list(check_folder(copied(tmp_path, "metrics_values.json"), CPU))
+        assert named(lines, "not beside it: metrics.npz")
 
 
 def is_output(key: str, meta: dict[str, Any]) -> bool:
@@ -358,7 +415,7 @@ class TestCommand:
         assert out[0].startswith("ok ")
         for word in ("ops_modconv_sg3.npz", "c00", "<= 1.00e-05 of max|ref|"):
             assert word in out[0]
-        assert out[-1].startswith("2 golden files: 8 checks ok, 0 failed, 0 not understood, 1 ")
+        assert out[-1].startswith("2 golden files: 8 checks ok, 0 failed; 0 files not understood, 1 ")
 
     def test_a_mismatch_and_a_stranger_fail_the_command(self, tmp_path: Path) -> None:
         copied(tmp_path, "ops_modconv_sg3.npz")
@@ -375,6 +432,11 @@ class TestCommand:
             main([str(tmp_path / "nowhere")])
         assert stop.value.code == 2
         assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_on_a_gpu(self) -> None:
+        assert main([str(GOLDEN), "--device", "cuda"]) == 0
 
     def test_as_a_program(self, tmp_path: Path) -> None:
         copied(tmp_path, "ops_modconv_sg3.npz")

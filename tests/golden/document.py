@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-INFORMATIONAL = frozenset({"name", "note", "notes", "comment", "description", "seed", "date", "created", "versions"})
-"""Words about a recording that change nothing in what has to come out."""
+LABELS = frozenset({"name", "note", "notes", "comment", "description"})
+"""Fields that only say something about a case or its options."""
+CIRCUMSTANCES = LABELS | {"seed", "date", "created", "versions"}
+"""What a whole file may say about its recording; nothing in it changes what has to come out."""
 
 REQUIRED = object()
 
@@ -32,11 +34,11 @@ class NotUnderstood(Exception):
 class Fields:
     """A dictionary whose entries must all be taken."""
 
-    def __init__(self, values: Any, where: str):
+    def __init__(self, values: Any, where: str, informational: frozenset[str] = LABELS):
         if not isinstance(values, Mapping):
             raise NotUnderstood(f"{where}: expected a table of fields, got {type(values).__name__}")
         self.values, self.where = dict(values), where
-        self.left = set(self.values) - INFORMATIONAL
+        self.left = set(self.values) - informational
 
     def take(self, name: str, default: Any = REQUIRED) -> Any:
         """The value of `name`, or `default`; without one, a missing field is not understood."""
@@ -73,7 +75,7 @@ class Document:
     pickled: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self.description = Fields(self.meta, "description")
+        self.description = Fields(self.meta, "description", CIRCUMSTANCES)
         self.what = str(self.description.take("what", ""))
         self.reference = str(self.description.take("reference", ""))
         self.precision = self.description.take("precision", {})

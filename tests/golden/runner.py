@@ -74,7 +74,7 @@ def check_folder(folder: Path, device: torch.device) -> Iterator[Line]:
 
 def show(line: Line, file_width: int) -> str:
     """One line of the report."""
-    check, head = line.check, f"{line.verdict:14s}  {line.file:{file_width}s}  {line.check.case:24s}"
+    check, head = line.check, f"{line.verdict:14s}  {line.file:{file_width}s}  {line.check.case:26s}"
     if check.text:
         return f"{head}  {check.part}{': ' if check.part else ''}{check.text}".rstrip()
     return f"{head}  {check.error:8.2e} <= {check.tolerance:8.2e} {check.unit:11s}  {check.part}".rstrip()
@@ -82,11 +82,11 @@ def show(line: Line, file_width: int) -> str:
 
 def summary(lines: list[Line], num_files: int) -> str:
     """The last line: how many of what."""
-    counts = {verdict: sum(line.verdict == verdict for line in lines) for verdict in VERDICTS}
-    unbuilt = {line.file for line in lines if line.verdict == "not built yet"}
+    checks = {verdict: sum(line.verdict == verdict for line in lines) for verdict in ("ok", "FAIL")}
+    files = {verdict: len({line.file for line in lines if line.verdict == verdict}) for verdict in VERDICTS}
     return (
-        f"{num_files} golden files: {counts['ok']} checks ok, {counts['FAIL']} failed, "
-        f"{counts['NOT UNDERSTOOD']} not understood, {len(unbuilt)} files of kinds not built yet or with such a part"
+        f"{num_files} golden files: {checks['ok']} checks ok, {checks['FAIL']} failed; "
+        f"{files['NOT UNDERSTOOD']} files not understood, {files['not built yet']} with something not built yet"
     )
 
 

@@ -21,6 +21,7 @@ MIXING_WS = Tolerance(relative=1e-5)
 MIXING_DIFFERING_BYTES = Tolerance(absolute=1e-3)
 MIXING_LEVELS = Tolerance(absolute=1)
 STATISTICS = Tolerance(relative=1e-5)
+METRICS = {"fid": "rel 1e-5", "kid": "rel 1e-4", "precision_recall": "abs 2/N", "inception": "rel 1e-5"}
 LATENT = Tolerance(absolute=1e-15)
 EXACT = Tolerance()
 

@@ -113,12 +113,13 @@ class RecordedPass:
 
 def read_batch(document: Document, phases: Sequence[str]) -> dict[str, Tensor]:
     """What the phases look at: latents always, real images in D's, the noise of path lengths where they are taken."""
-    names = ["gen_z", "gen_c"]
+    needed = {"gen_z", "gen_c"}
     if any(phase.startswith("D") for phase in phases):
-        names += ["real_img", "real_c"]
+        needed |= {"real_img", "real_c"}
     if any("path_length" in PHASES[phase] for phase in phases):
-        names += ["pl_noise_randn"]
-    return {name: document.tensor(f"in/{name}") for name in names}
+        needed |= {"pl_noise_randn"}
+    there = {name for name in ("real_img", "real_c", "pl_noise_randn") if document.has(f"in/{name}")}
+    return {name: document.tensor(f"in/{name}") for name in sorted(needed | there)}
 
 
 def read_setting(document: Document, options: Fields, phases: Sequence[str]) -> Setting:
