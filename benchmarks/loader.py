@@ -3,7 +3,8 @@
     python benchmarks/loader.py [--side 256] [--count 1024] [--json FILE]
 
 The pictures are synthetic but photograph-like: smooth colour with sensor noise. The rate is images per second of
-process CPU time through `BatchLoader` without workers, the median of interleaved rounds, so that a busy machine counts little.
+process CPU time through `BatchLoader` without workers, the median of interleaved rounds, so that a busy machine counts
+little.
 """
 
 from __future__ import annotations

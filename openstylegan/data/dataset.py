@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ class ImageDataset:
     @property
     def name(self) -> str:
         """The path's last part without its ending."""
-        return self.storage.path.resolve().stem
+        return Path(os.path.abspath(self.storage.path)).stem
 
     @property
     def label_dim(self) -> int:
@@ -232,7 +233,8 @@ def open_dataset(
     names = [name for name in storage.names if is_picture(name)]
     if not names:
         raise InputError(
-            f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path"
+            f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path, "
+            "or make a dataset of it with `openstylegan dataset`"
         )
     raw_cache = find_cache(storage, names, cache)
     shape = raw_cache.image_shape if raw_cache else common_shape(storage, names)

@@ -44,7 +44,7 @@ class Storage(Protocol):
 
 
 class FolderStorage:
-    """The files below a folder."""
+    """The files below a folder; symbolic links to folders are not followed."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -52,10 +52,15 @@ class FolderStorage:
 
     def _walk(self) -> list[str]:
         found = []
-        for folder, _, files in os.walk(self.path):
+        for folder, _, files in os.walk(self.path, onerror=self._unreadable):
             inside = os.path.relpath(folder, self.path).replace(os.sep, "/")
             found += files if inside == "." else [f"{inside}/{file}" for file in files]
         return found
+
+    def _unreadable(self, error: OSError) -> None:
+        raise InputError(
+            f"expected a readable folder at {error.filename}, but {error.strerror}; correct its permissions"
+        )
 
     def read(self, name: str) -> bytes:
         """The whole file."""
@@ -109,6 +114,11 @@ class ZipStorage:
             for i in infos
         }
         self.names = sorted(self.entries)
+        if len(self.names) != len(infos):
+            twice = next(
+                info.filename for i, info in enumerate(infos) if info.filename in {j.filename for j in infos[:i]}
+            )
+            raise InputError(f"expected every name once in {path}, but {twice} is there twice; pack it again")
         self._starts: dict[str, int] = {}
         self._handle: int | None = None
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,7 +24,12 @@ CHUNKS_AHEAD = 2
 
 def processes(workers: int) -> Executor:
     """A pool of fresh processes (spawned: forking a process with threads can hang)."""
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ignore_interrupts)
+
+
+def ignore_interrupts() -> None:
+    """Leaves Ctrl-C to the parent, which ends its workers; else each would print a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def threads(workers: int) -> Executor:

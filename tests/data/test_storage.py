@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openstylegan.data.storage import ZipStorage, open_storage
+from openstylegan.data.storage import FolderStorage, ZipStorage, open_storage
 from openstylegan.errors import InputError
 
 FILES = {
@@ -105,6 +105,19 @@ def test_what_cannot_be_unpacked_is_named(tmp_path, write_files):
 def test_nothing_there(tmp_path, name):
     with pytest.raises(InputError, match="nothing is there"):
         open_storage(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
+    with pytest.raises(InputError, match="readable folder at .*gone"):
+        FolderStorage(tmp_path / "gone")
+
+
+def test_a_name_that_is_there_twice_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        for _ in range(2):
+            archive.writestr("a.png", b"x")
+    with pytest.raises(InputError, match=r"a\.png is there twice"):
+        open_storage(tmp_path / "x.zip")
 
 
 def test_another_kind_of_file(tmp_path):

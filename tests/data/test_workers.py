@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
+import signal
 import threading
 
 import pytest
@@ -45,6 +46,11 @@ def map_or_die(item: int, deadly: int) -> str:
     if item == deadly:
         os._exit(1)
     return str(item)
+
+
+def test_workers_leave_interrupts_to_the_parent():
+    with processes(1) as pool:
+        assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
 
 
 def test_an_exception_reaches_the_caller():
