@@ -137,7 +137,7 @@ def write_scores(folder: Path, grids: list[int], random: np.random.Generator) ->
         precision, recall = abs(0.72 * (1 - age) + 0.01 * random.normal()), 0.41 * (1 - age) ** 2
         for name, results in (
             ("fd_efflite0", {"fd_efflite0": score}),
-            ("pr2k", {"pr2k_precision": precision, "pr2k_recall": recall}),
+            ("pr_efflite0", {"pr_efflite0_precision": precision, "pr_efflite0_recall": recall}),
         ):
             with open(folder / f"metric-{name}.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({"results": results, "metric": name, **common}) + "\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "failed": "[bold red]failed[/]"}
 
 
-def doctor(*, json: bool = False, self_test: bool = True) -> int:
+def doctor(*, json: Annotated[bool, Parameter(negative="")] = False, self_test: bool = True) -> int:
     """Say what this machine can do, and test it.
 
     Exits with 1 when the self-test fails; what is only slow or not installed is a note.
@@ -22,7 +24,7 @@ def doctor(*, json: bool = False, self_test: bool = True) -> int:
     json
         Print JSON instead of tables.
     self_test
-        Draw a few pictures with a small network and compare them with exact arithmetic.
+        Draw a few pictures with a small network and compare them with the plain reference in float64.
     """
     import json as json_module
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from openstylegan.errors import InputError
 from openstylegan.files import read_json, read_lines
+from openstylegan.metrics.table import METRICS
 
 GRID_NAME = re.compile(r"fakes(?:_init|(\d+))\.png")
 SNAPSHOT_NAME = re.compile(r"network-snapshot-(\d+)")
-HIGHER_IS_BETTER = ("precision", "recall", "is50k", "inception_score", "eqt", "eqr", "psnr", "density", "coverage")
 LOG_TAIL_BYTES = 16_384
 
 
@@ -258,8 +258,8 @@ def protocol_text(protocol: Any) -> str:
 
 
 def is_higher_better(name: str) -> bool:
-    """Whether a larger value of the metric result `name` is a better one."""
-    return any(word in name for word in HIGHER_IS_BETTER)
+    """Whether a larger value of the metric result `name` is a better one; not so for a name that no metric has."""
+    return any(name in metric.results and metric.higher_is_better for metric in METRICS.values())
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

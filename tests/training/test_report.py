@@ -74,7 +74,7 @@ def page(run: Path) -> Page:
 
 def test_the_page_shows_everything_of_the_run(page: Page) -> None:
     titles = "".join(page.texts["h3"])
-    for title in ("fd_efflite0", "pr2k_recall", "Loss", "Discriminator scores", "Augmentation", "Memory", "Speed"):
+    for title in ("fd_efflite0", "pr_efflite0_recall", "Loss", "Discriminator scores", "Augmentation", "Memory", "Speed"):
         assert title in titles
     tiles = dict(zip(page.texts["span"], page.texts["b"], strict=False))
     assert tiles["Progress"] == "80%"
@@ -146,6 +146,7 @@ def test_texts_of_a_run_are_inert(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["data"]["path"], config["preset"], config[BAD] = f"x{BAD.replace('/', '')}", BAD, [BAD, {BAD: BAD}]
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preset.json").write_text(json.dumps({"seed": BAD, "preset": [BAD]}))
     (folder / "environment.json").write_text(json.dumps({BAD: BAD, "command": ["a", BAD]}))
     (folder / "log.txt").write_text(BAD + "\n</pre></details>" + BAD)
     (folder / BAD.replace("/", "")).touch()

@@ -1,0 +1,174 @@
+"""The doctor: what it looks at, that its self-test notices wrong arithmetic, and how it says so."""
+
+from __future__ import annotations
+
+import io
+import json
+import tomllib
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from openstylegan import doctor
+from openstylegan.cli.doctor import doctor as command
+from openstylegan.cli.doctor import show
+from openstylegan.doctor import EXTRAS, Diagnosis, Finding, Section, examine
+from openstylegan.networks import stylegan2
+
+ROOT = Path(__file__).parents[1]
+
+
+def by_name(findings: object) -> dict[str, Finding]:
+    """Findings by their names."""
+    return {finding.name: finding for finding in findings}  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def diagnosis() -> Diagnosis:
+    """This machine's."""
+    return examine()
+
+
+def test_this_machine_passes(diagnosis: Diagnosis) -> None:
+    tests = next(section for section in diagnosis.sections if section.title == "Self-test")
+    assert diagnosis.ok
+    assert {"cpu, float32", "cpu, bfloat16"} <= by_name(tests.findings).keys()
+    assert all("largest difference" in finding.value for finding in tests.findings)
+
+
+def test_every_part_is_looked_at(diagnosis: Diagnosis) -> None:
+    found = {section.title: by_name(section.findings) for section in diagnosis.sections}
+    assert found["Versions"]["torch"].value == torch.__version__
+    assert found["Threads"]["torch threads"].value == str(torch.get_num_threads())
+    assert found["Operations"], "which form of each operation is used"
+    assert {"cpu", "memory"} <= found["Devices"].keys() and "cache" in found["Folders"]
+    assert found["Precision"]["bfloat16 on the cpu"].value
+    assert all(finding.advice for findings in found.values() for finding in findings.values() if finding.state != "ok")
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    list(doctor.self_tests())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_wrong_arithmetic_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = stylegan2.bias_act
+
+    def slightly_wrong(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        return right(x, *args, **kwargs) * (1.001 if x.dtype == torch.float32 else 1)
+
+    monkeypatch.setattr(stylegan2, "bias_act", slightly_wrong)
+    found = by_name(doctor.self_tests())["cpu, float32"]
+    assert found.state == "failed" and "cannot be trusted" in found.advice
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_results_that_are_not_finite_are_noticed(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    right = stylegan2.bias_act
+    factor = {torch.float32: value, torch.bfloat16: value}
+    monkeypatch.setattr(stylegan2, "bias_act", lambda x, *a, **k: right(x, *a, **k) * factor.get(x.dtype, 1))
+    assert {finding.state for finding in doctor.self_tests()} == {"failed"}
+
+
+def test_an_operation_that_stops_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = stylegan2.bias_act
+
+    def stops(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        if x.dtype == torch.bfloat16:
+            raise RuntimeError("could not create a primitive\nand much more")
+        return right(x, *args, **kwargs)
+
+    monkeypatch.setattr(stylegan2, "bias_act", stops)
+    found = by_name(doctor.self_tests())
+    assert found["cpu, float32"].state == "ok"
+    assert found["cpu, bfloat16"].state == "failed"
+    assert found["cpu, bfloat16"].value == "stopped: could not create a primitive"
+
+
+def test_the_optional_packages_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extra, distribution, _ in EXTRAS:
+        names = [requirement.split(">")[0].split("=")[0] for requirement in project["optional-dependencies"][extra]]
+        assert distribution in names
+
+
+def test_a_missing_package_is_a_note_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "matplotlib":
+            raise doctor.importlib.metadata.PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    found = by_name(doctor.packages())
+    assert found["matplotlib"].state == "note"
+    assert found["matplotlib"].advice == "pip install 'openstylegan[plots]' for curve.png"
+    assert found["lmdb"] == Finding("lmdb", "1.2.3: datasets in LMDB")
+
+
+def test_too_many_threads_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = by_name(doctor.threads())
+    assert found["torch threads"].state == "note" and found["OMP_NUM_THREADS"].value == "7"
+
+
+def test_a_full_disk_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENSTYLEGAN_CACHE_DIR", str(tmp_path))
+    (tmp_path / "file").write_bytes(b"\0" * 1_500_000)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage(100e9, 99e9, 1e9))
+    found = by_name(doctor.folders())
+    assert found["disk of the cache"].state == "note" and "1.0 GB free" in found["disk of the cache"].value
+    assert found["cache"].value == f"{tmp_path}, 1 files, 1.5 MB (OPENSTYLEGAN_CACHE_DIR)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        ("flags : fpu avx2 avx512f amx_bf16 amx_tile avx512_bf16", "fast (AMX)"),
+        ("flags : fpu avx2 avx512_bf16", "native (AVX512 or Arm)"),
+        ("Features : asimd bf16", "native (AVX512 or Arm)"),
+        ("flags : fpu avx2", "emulated"),
+        ("", "emulated"),
+    ],
+)
+def test_how_fast_bfloat16_is(monkeypatch: pytest.MonkeyPatch, flags: str, value: str) -> None:
+    monkeypatch.setattr(doctor, "cpu_info", lambda: ["model name : A processor", flags])
+    found = by_name(doctor.precision())["bfloat16 on the cpu"]
+    assert found.value == value and (found.state == "note") == (value == "emulated")
+    assert doctor.cpu_model() == "A processor"
+
+
+def test_the_command_prints_a_table_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(self_test=False) == 0
+    text = capsys.readouterr().out
+    assert "Devices" in text and torch.__version__ in text and "ready" in text and "Self-test" not in text
+
+
+def test_the_command_prints_json_and_exits_with_1_when_the_test_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "TOLERANCE", 0.0)
+    assert command(json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is False
+    states = {
+        f["state"] for section in found["sections"] if section["title"] == "Self-test" for f in section["findings"]
+    }
+    assert "failed" in states
+
+
+def test_the_table_shows_texts_as_they_are() -> None:
+    console = Console(file=io.StringIO(), width=70, force_terminal=False)
+    findings = [Finding("[b]name", "[red]value[/] " + "x" * 90), Finding("gpu", "none", "note", "do [this]")]
+    show(Diagnosis([Section("[i]Title", findings), Section("S", [Finding("t", "v", "failed", "a")])]), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("[b]name", "[red]value[/]", "do [this]", "[i]Title", "failed"):
+        assert part in text
+    assert "self-test failed" in text.lower() and text.replace("\n", "").count("x") == 90
