@@ -11,6 +11,7 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,7 @@ class ZipStorage:
         }
         self.names = sorted(self.entries)
         if len(self.names) != len(infos):
-            twice = next(
-                info.filename for i, info in enumerate(infos) if info.filename in {j.filename for j in infos[:i]}
-            )
+            twice = Counter(info.filename for info in infos).most_common(1)[0][0]
             raise InputError(f"expected every name once in {path}, but {twice} is there twice; pack it again")
         self._starts: dict[str, int] = {}
         self._handle: int | None = None
