@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from openstylegan.errors import InputError
+from openstylegan.ops.paths import fast
+from openstylegan.ops.tail import Slopes, slopes_of, tail
 from openstylegan.registry import lookup
 
 
@@ -54,7 +56,13 @@ def bias_act(
     b: [x.shape[dim]] or None. alpha, gain: None takes the activation's own. clamp: None for none, else >= 0.
     Raises `InputError` for an unknown activation, a bias that does not fit, or a negative clamp.
     """
-    return bias_act_reference(x, b, dim, act, alpha, gain, clamp)
+    _, slope, factor = check_bias_act(x, b, dim, act, alpha, gain, clamp)
+    slopes = slopes_of(act, slope, factor, clamp)
+    if slopes is None or dim != 1 or x.ndim != 4 or x.dtype == torch.float16 or not fast(x):
+        return bias_act_reference(x, b, dim, act, alpha, gain, clamp)
+    if b is None and slopes == Slopes(1, 1, None):
+        return x
+    return tail(x, None, None, None if b is None else b.to(x.dtype)[:, None, None], slopes, own=False)
 
 
 def bias_act_reference(

@@ -10,8 +10,8 @@ from math import sqrt
 from torch import Tensor
 
 from openstylegan.ops.arguments import Padding
-from openstylegan.ops.bias_act import bias_act_reference
-from openstylegan.ops.upfirdn2d import upfirdn2d_reference
+from openstylegan.ops.bias_act import bias_act, bias_act_reference
+from openstylegan.ops.upfirdn2d import upfirdn2d, upfirdn2d_reference
 
 
 def filtered_lrelu(
@@ -33,7 +33,10 @@ def filtered_lrelu(
     result may slightly exceed it. Output per axis:
     `(in * up + p0 + p1 - (taps_u - 1) - (taps_d - 1) + down - 1) // down`.
     """
-    return filtered_lrelu_reference(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter)
+    x = bias_act(x, b)
+    x = upfirdn2d(x, fu, up=up, padding=padding, gain=up**2, flip_filter=flip_filter)
+    x = bias_act(x, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
+    return upfirdn2d(x, fd, down=down, flip_filter=flip_filter)
 
 
 def filtered_lrelu_reference(

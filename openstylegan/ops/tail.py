@@ -1,0 +1,120 @@
+"""The tail of a layer in few passes: clip(lrelu(y d + noise + b) gain), with first- and second-order gradients.
+
+For activations with act(g x) = g act(x), g > 0 (linear, relu, leaky ReLU): the gain then joins d, noise and b, which
+are small, and only the output has to be kept to know the slope at every point.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+
+class Slopes(NamedTuple):
+    """Slope below zero (1 linear, 0 relu), gain > 0, and the limit after it or None."""
+
+    slope: float
+    gain: float
+    clamp: float | None
+
+
+HOMOGENEOUS = {"linear": 1.0, "relu": 0.0, "lrelu": None}
+"""Activations that `tail` can do, with their slope below zero (None: alpha)."""
+
+
+def slopes_of(act: str, alpha: float, gain: float, clamp: float | None) -> Slopes | None:
+    """The `Slopes` of an activation of `bias_act`, or None when `tail` cannot do it."""
+    if act not in HOMOGENEOUS or gain <= 0:
+        return None
+    fixed = HOMOGENEOUS[act]
+    slope = alpha if fixed is None else fixed
+    return Slopes(slope, gain, clamp) if slope >= 0 else None
+
+
+def tail(y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes, own: bool) -> Tensor:
+    """`clip(act(y d + noise + b) gain)` for `y` [N, C, H, W], `d` [N, C, 1, 1], `noise` that broadcasts, `b` [C, 1, 1].
+
+    `own` says that nobody else holds y: it may then be overwritten when no gradient is recorded.
+    """
+    inputs = (y, d, noise, b)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+        return _Tail.apply(*inputs, slopes)
+    return _tail(*inputs, slopes, y if own else None)
+
+
+def _tail(
+    y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes, out: Tensor | None
+) -> Tensor:
+    """The three passes, into `out` or a new tensor."""
+    slope, gain, clamp = slopes
+    first, second = (noise, b) if noise is not None else (b, None)
+    if first is None:
+        z = torch.mul(y, gain if d is None else d * gain, out=out)
+    elif d is None:
+        z = torch.add(first * gain, y, alpha=gain, out=out)
+    else:
+        z = torch.addcmul(first * gain, y, d * gain, out=out)
+    if second is not None:
+        z.add_(second, alpha=gain)
+    if slope != 1:
+        F.leaky_relu_(z, slope)
+    return z if clamp is None else z.clamp_(-clamp, clamp)
+
+
+class _Tail(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes
+    ) -> Tensor:
+        z = _tail(y, d, noise, b, slopes, None)
+        ctx.slopes, ctx.shapes = slopes, [None if t is None else t.shape for t in (d, noise, b)]
+        # z is kept for its signs alone, y for the gradient of d.
+        ctx.save_for_backward(y if ctx.needs_input_grad[1] else None, d, z if _bends(slopes) else None)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, gz: Tensor) -> tuple[Tensor | None, ...]:
+        y, d, z = ctx.saved_tensors
+        needs, gain = ctx.needs_input_grad, ctx.slopes.gain
+        m = gz if z is None else _Bend.apply(gz, z, ctx.slopes)
+        gd = gnoise = gb = None
+        if needs[1]:
+            gd = (m * y).sum([2, 3], keepdim=True) * gain
+        if needs[2]:
+            gnoise = m.sum_to_size(_like(ctx.shapes[1], m)).reshape(ctx.shapes[1]) * gain
+        if needs[3]:
+            gb = m.sum([0, 2, 3]).reshape(ctx.shapes[2]) * gain
+        gy = None
+        if needs[0]:
+            scale = gain if d is None else d * gain
+            # m is this pass's own when nothing is recorded and it is not gz itself: no new tensor then.
+            gy = m * scale if torch.is_grad_enabled() or z is None else m.mul_(scale)
+        return gy, gd, gnoise, gb, None
+
+
+def _like(shape: torch.Size, m: Tensor) -> list[int]:
+    """`shape` with leading ones, as long as that of `m`."""
+    return [1] * (m.ndim - len(shape)) + list(shape)
+
+
+def _bends(slopes: Slopes) -> bool:
+    return slopes.slope != 1 or slopes.clamp is not None
+
+
+class _Bend(Function):
+    """`g` times the slope at every point of a tail's output `z`, without the gain; linear in g, constant in z."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, z: Tensor, slopes: Slopes) -> Tensor:
+        ctx.slopes = slopes
+        ctx.save_for_backward(z)
+        m = torch.ops.aten.leaky_relu_backward(g, z, slopes.slope, True)
+        return m if slopes.clamp is None else m.mul_(z.abs() < slopes.clamp)
+
+    @staticmethod
+    def backward(ctx: Any, gm: Tensor) -> tuple[Tensor, None, None]:
+        return _Bend.apply(gm, ctx.saved_tensors[0], ctx.slopes), None, None
