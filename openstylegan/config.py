@@ -30,7 +30,11 @@ class Component:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The training pictures: a folder or ZIP, and which part of it."""
+    """The training pictures: a folder or ZIP, and which part of it.
+
+    `label_source`: "dataset.json", or "folders" (the first folder is the class). `cache`: True decodes all pictures once
+    into a file that is read faster, None uses such a file when there is one, False does not.
+    """
 
     path: str
     use_labels: bool = False
@@ -38,7 +42,8 @@ class DataConfig:
     xflip: bool = False
     subset_seed: int = 0
     num_workers: int = 3
-    cache: bool = True
+    label_source: str = "dataset.json"
+    cache: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ def make_pictures(path: Path, num: int = 24, size: tuple[int, int] = (16, 16), c
 
 
 def small_config(data: Path, **overrides: Any) -> TrainConfig:
-    """Everything on: classes, mirroring, mixing, ADA, path length and R1 every other step, minibatch-std groups of 2."""
+    """Everything on: classes, mirroring, mixing, ADA, lazy path length and R1, minibatch-std groups of 2."""
     config = TrainConfig(
-        data=DataConfig(path=str(data), use_labels=True, xflip=True, num_workers=1, cache=False),
+        data=DataConfig(path=str(data), use_labels=True, xflip=True, num_workers=1),
         generator=PlayerConfig(
             Component(
                 "stylegan2",

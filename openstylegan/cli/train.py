@@ -72,7 +72,7 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> tuple[TrainConf
         raise InputError("expected training pictures, got none; give --data a folder or a ZIP, or --cfg=demo")
     path = str(asked.data or demo_path())
     try:
-        dataset = open_dataset(path, use_labels=asked.cond, max_size=asked.subset, seed=asked.seed or 0)
+        dataset = open_dataset(path, use_labels=asked.cond, label_source=asked.label_source, cache=False)
     except InputError as error:
         raise InputError(f"--data: {error}") from error
     if asked.cond and not dataset.has_labels:

@@ -27,6 +27,10 @@ class TrainArguments:
     """Base configuration (auto)."""
     cond: bool = False
     """Train on the labels in dataset.json."""
+    label_source: Literal["dataset.json", "folders"] = "dataset.json"
+    """Where labels come from: dataset.json, or the names of the first folders."""
+    cache: bool | None = None
+    """Decode all pictures once into a file that is read faster (used when it is there)."""
     subset: int | None = None
     """Train on N pictures, chosen by the seed."""
     mirror: bool = False

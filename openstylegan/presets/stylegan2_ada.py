@@ -98,6 +98,8 @@ class Options:
     nhwc: bool = False
     seed: int = 0
     workers: int = 3
+    label_source: str = "dataset.json"
+    cache: bool | None = None
     precision: Precision = "float32"
     nonfinite: Literal["skip", "stop"] = "skip"
     cbase: int | None = None
@@ -222,6 +224,8 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
             xflip=options.mirror,
             subset_seed=options.seed,
             num_workers=options.workers,
+            label_source=options.label_source,
+            cache=options.cache,
         ),
         generator=generator,
         discriminator=discriminator,

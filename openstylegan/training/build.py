@@ -52,7 +52,13 @@ def open_training_data(config: TrainConfig) -> ImageDataset:
     """The dataset a configuration names. Raises `InputError`."""
     data = config.data
     return open_dataset(
-        data.path, use_labels=data.use_labels, max_size=data.max_size, xflip=data.xflip, seed=data.subset_seed
+        data.path,
+        use_labels=data.use_labels,
+        max_size=data.max_size,
+        xflip=data.xflip,
+        seed=data.subset_seed,
+        label_source=data.label_source,
+        cache=data.cache,
     )
 
 

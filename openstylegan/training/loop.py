@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from openstylegan.data.loader import random_labels
 from openstylegan.distributed import is_distributed, rank, world_size
 from openstylegan.images import from_uint8
 from openstylegan.randomness import SampleStream
@@ -26,9 +27,8 @@ def fetch(run: Run, stage: Stage) -> Batch:
     nimg = run.state.counters.cur_nimg
     positions = local_positions(stage.batch_size, stage.num_micro_batches, rank(), world_size())
     images, labels = run.loader.fetch(nimg, positions, stage.batch_size)
-    draws = SampleStream(run.config.seed, "fake_labels", (nimg,), positions).uniform((len(positions), 1), torch.float64)
-    chosen = (draws[:, 0] * len(run.dataset)).long().numpy()
-    fake_labels = torch.from_numpy(run.dataset.labels(chosen))
+    stream = SampleStream(run.config.seed, "fake_labels", (nimg,), positions)
+    fake_labels = random_labels(run.dataset, stream, len(positions))
     reals = from_uint8(images.to(run.device)).to(run.dtype)
     return Batch(
         reals, labels.to(run.device, run.dtype), fake_labels.to(run.device, run.dtype), [int(p) for p in positions]

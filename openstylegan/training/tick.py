@@ -16,7 +16,7 @@ import torch
 from openstylegan.config import to_dict
 from openstylegan.distributed import is_main
 from openstylegan.files import append_line
-from openstylegan.metrics.evaluate import evaluate, is_better
+from openstylegan.metrics.evaluate import Setup, evaluate, is_better
 from openstylegan.sampling.measured import numbered_sampler
 from openstylegan.snapshot import write_snapshot
 from openstylegan.training import run_folder
@@ -139,15 +139,20 @@ class Ticks:
         if not output.metrics:
             return
         sample = numbered_sampler(run.state.ema.module, run.config.seed, len(run.dataset), run.dataset.labels)
-        records = evaluate(list(output.metrics), sample, run.dataset, num_generated=output.metric_images)
+        setup = Setup(
+            device=run.device,
+            seed=run.config.seed,
+            snapshot=view.snapshot.name if view.snapshot else None,
+            sampling={"seed": run.config.seed, "truncation_psi": 1, "noise_mode": "random"},
+        )
+        records = evaluate(output.metrics, sample, run.dataset, num_generated=output.metric_images, setup=setup)
         for record in records:
             view.metrics |= record.results
         view.is_best = self.note_best(view, next(iter(records[0].results)))
         if not is_main():
             return
         for record in records:
-            line = record.to_dict() | {"kimg": view.kimg, "snapshot": view.snapshot.name if view.snapshot else None}
-            append_line(self.folder / f"metric-{record.metric}.jsonl", json.dumps(line))
+            record.append_to(self.folder, kimg=run.state.counters.cur_nimg / 1000)
             self.log(f"kimg {view.kimg}: " + ", ".join(f"{k} {v:.4g}" for k, v in record.results.items()))
         if view.is_best:
             self.snapshot_to(self.folder / BEST_SNAPSHOT)

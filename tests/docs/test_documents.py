@@ -1,0 +1,64 @@
+"""What the documents show works: the README's Python runs, every command and link in it exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from runs import make_pictures, small_config
+
+from openstylegan.cli.main import COMMANDS
+from openstylegan.config import with_overrides
+from openstylegan.losses import LOSS_TERMS, LossTerm
+from openstylegan.training.build import build_run
+from openstylegan.training.loop import train_step
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_the_readme_s_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "(3, 64, 64, 3) torch.Size([2, 3, 64, 64])" in capsys.readouterr().out
+
+
+def test_the_readme_lists_every_command() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(COMMANDS)
+
+
+def test_the_loss_term_of_the_guide_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(b for b in blocks(ROOT / "docs" / "extending.md", "python") if "class R2" in b)
+    names: dict[str, type[LossTerm]] = {}
+    exec(compile(code, "extending.md", "exec"), names)
+    monkeypatch.setitem(LOSS_TERMS, "r2", names["R2"])
+    config = small_config(make_pictures(tmp_path / "pictures.zip", num=12))
+    terms = [{"name": "r1", "options": {"gamma": 1.0}}, {"name": "r2", "options": {}}]
+    run = build_run(with_overrides(config, {"phases.3.terms": terms}), torch.device("cpu"))
+    train_step(run)
+    run.loader.close()
+    penalty = run.state.stats.collect()["Loss/r2_penalty"]
+    assert penalty["num"] == 8 and penalty["mean"] > 0
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_files_named_in_documents_exist(path: Path) -> None:
+    for name in re.findall(r"`((?:openstylegan|tests|docs|benchmarks|examples)/[\w/.-]+)`", path.read_text()):
+        assert (ROOT / name).exists(), name
