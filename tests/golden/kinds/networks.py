@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from golden.check import Check, compare, compare_arrays, worst
 from golden.document import Document, Fields, NotUnderstood
+from golden.kinds.paths import every_path
 from golden.tolerances import EXACT, INPUT_GRADIENT, network_tolerance
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -176,15 +177,17 @@ def run_generator(document: Document) -> Iterator[Check]:
 
 
 def check_image(document: Document, generator: Any, ws: dict[str, Tensor], name: str) -> Iterator[Check]:
-    """An image in every form of the modulated convolution; `name` states noise and truncation."""
+    """An image by every path and in both forms of the modulated convolution; `name` states noise and truncation."""
     match = IMAGE.fullmatch(name.removeprefix("out/"))
     if not match:
         return
     noise_mode, suffix = match[1], (match[2] or "") + (match[3] or "")
     checks = []
-    for fused in (True, False):
-        image = generator.synthesis(ws[suffix], noise_mode=noise_mode, force_fp32=True, fused_modconv=fused)
-        checks.append(compare(document, match[0], name, image, network_tolerance(document.device)))
+    for _, path in every_path():
+        with path:
+            for fused in (True, False):
+                image = generator.synthesis(ws[suffix], noise_mode=noise_mode, force_fp32=True, fused_modconv=fused)
+                checks.append(compare(document, match[0], name, image, network_tolerance(document.device)))
     yield from worst(match[0], checks)
 
 
@@ -210,16 +213,27 @@ def run_discriminator(document: Document) -> Iterator[Check]:
     options = document.options()
     discriminator = make_discriminator(document, options.take("init_kwargs"))
     options.finish()
+    checks: dict[str, list[Check]] = {}
+    for _, path in every_path():
+        with path:
+            for check in check_discriminator(document, discriminator):
+                checks.setdefault(check.case, []).append(check)
+    for case, found in checks.items():
+        yield from worst(case, found)
+
+
+def check_discriminator(document: Document, discriminator: Any) -> Iterator[Check]:
+    """The checks of `run_discriminator` by one path."""
     images = document.tensor("in/img", requires_grad=True)
     c = labels(document, len(images), discriminator.c_dim)
     logits = discriminator(images, c)
     tolerance = network_tolerance(document.device)
     yield compare(document, "logits", "out/logits", logits, tolerance)
-    if document.has("out/grad_sum_logits_wrt_img"):
+    name = "out/grad_sum_logits_wrt_img"
+    if document.has(name):
         (gradient,) = torch.autograd.grad(logits.sum(), images)
-        name = "out/grad_sum_logits_wrt_img"
         yield compare(document, "grad_sum_logits_wrt_img", name, gradient, INPUT_GRADIENT)
-    if document.has("out/logits_first_half"):
+    name = "out/logits_first_half"
+    if document.has(name):
         half = len(images) // 2
-        name = "out/logits_first_half"
         yield compare(document, "logits_first_half", name, discriminator(images[:half], c[:half]), tolerance)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from golden.check import Check, compare, compare_arrays, failure, worst
 from golden.document import Document, Fields, NotUnderstood
+from golden.kinds.paths import every_path
 from golden.tolerances import EXACT, OPS, OPS_ZERO, SETUP_FILTER
 
 Operation = Callable[[dict[str, Tensor], dict[str, Any]], Tensor]
@@ -80,7 +81,17 @@ def case_tensors(
 def check_case(
     document: Document, key: str, tensors: dict[str, Tensor], operation: Callable[[], Tensor]
 ) -> Iterator[Check]:
-    """Output, with a graph and without one (which may take another path), and gradients of one case."""
+    """Output and gradients of one case, by every path."""
+    for word, path in every_path():
+        with path:
+            for check in check_path(document, key, tensors, operation):
+                yield replace(check, part=f"{check.part} {word}".strip())
+
+
+def check_path(
+    document: Document, key: str, tensors: dict[str, Tensor], operation: Callable[[], Tensor]
+) -> Iterator[Check]:
+    """Output, with a graph and without one (which may take yet another path), and gradients."""
     y = operation()
     yield compare_op(document, key, "y", y)
     with torch.no_grad():
@@ -91,12 +102,12 @@ def check_case(
     cotangent = document.tensor(f"{key}/gy")
     if y.shape != cotangent.shape or not wanted:
         return
-    (y * cotangent).sum().backward()
-    for name, tensor in wanted.items():
-        if tensor.grad is None:
+    gradients = torch.autograd.grad((y * cotangent).sum(), list(wanted.values()), allow_unused=True)
+    for name, gradient in zip(wanted, gradients, strict=True):
+        if gradient is None:
             yield failure(key, f"g{name}", "no gradient reaches it")
         else:
-            yield compare_op(document, key, f"g{name}", tensor.grad)
+            yield compare_op(document, key, f"g{name}", gradient)
 
 
 def compare_op(document: Document, key: str, name: str, actual: Tensor) -> Check:
