@@ -65,7 +65,16 @@ def _kernel(name: str, extractor: str, **settings: Any) -> Metric:
 def _manifold(name: str, extractor: str, **settings: Any) -> Metric:
     options = {"k": precision_recall.NEIGHBOURHOOD, "rounding": "float16"}
     results = (f"{name}_precision", f"{name}_recall")
-    return Metric(extractor, "features", results, _precision_recall, higher_is_better=True, options=options, **settings)
+    return Metric(
+        extractor,
+        "features",
+        results,
+        _precision_recall,
+        higher_is_better=True,
+        min_pictures=precision_recall.NEIGHBOURHOOD + 1,
+        options=options,
+        **settings,
+    )
 
 
 METRICS: Mapping[str, Metric] = {

@@ -1,0 +1,320 @@
+"""Taking metrics: shared passes, cached statistics, the same numbers however the work is cut, protocols, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from measuring import Fakes, Projection, Reals, measure_everything, projections
+
+from openstylegan.data.dataset import open_dataset
+from openstylegan.data.demo import demo_path
+from openstylegan.errors import InputError
+from openstylegan.files import read_lines
+from openstylegan.metrics.collect import Want, collect
+from openstylegan.metrics.evaluate import Setup, check_available, evaluate, is_better, whole
+from openstylegan.metrics.fid import fid
+from openstylegan.metrics.precision_recall import precision_recall
+from openstylegan.metrics.statistics import RunningMoments, feature_set, moments_of
+from openstylegan.metrics.table import METRICS
+from openstylegan.training.launch import run_processes
+
+OURS = ["fd_efflite0", "kd_efflite0", "pr_efflite0"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPENSTYLEGAN_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "metrics"
+
+
+def values(records: list) -> dict[str, float]:
+    return {key: value for record in records for key, value in record.results.items()}
+
+
+def take(names: list[str], fakes: Fakes | None = None, reals: Reals | None = None, **options) -> dict[str, float]:
+    setup = options.pop("setup", None) or Setup(extractors=projections())
+    return values(evaluate(names, fakes or Fakes(), reals or Reals(), **({"num_generated": 60} | options), setup=setup))
+
+
+def test_the_numbers_are_those_of_the_features() -> None:
+    found = take(OURS)
+    extractor = Projection("efficientnet-lite0")
+    real = extractor(torch.from_numpy(Reals().images(np.arange(50))))
+    generated = extractor(Fakes()(range(60)))
+    assert found["fd_efflite0"] == pytest.approx(fid(feature_set(real), feature_set(generated)), rel=1e-10)
+    precision, recall = precision_recall(real, generated)
+    assert (found["pr_efflite0_precision"], found["pr_efflite0_recall"]) == (precision, recall)
+
+
+def test_every_metric_gives_its_results() -> None:
+    found = take(list(METRICS))
+    assert list(found) == [key for metric in METRICS.values() for key in metric.results]
+    assert all(np.isfinite(list(found.values())))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_the_batch_size_does_not_matter(batch_size: int) -> None:
+    expected = take(OURS, cache=False)
+    found = take(OURS, cache=False, batch_size=batch_size)
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_two_processes_give_the_same_records(tmp_path: Path) -> None:
+    run_processes(measure_everything, (tmp_path, 60, 8), 2, "cpu")
+    lines = [read_lines(tmp_path / f"rank{rank}.jsonl") for rank in range(2)]
+    found = [{key: value for line in own for key, value in line["results"].items()} for own in lines]
+    assert found[0] == found[1]
+    assert found[0] == pytest.approx(take(list(METRICS), cache=False, batch_size=8), rel=1e-8, abs=1e-12)
+    assert {line["num_gpus"] for own in lines for line in own} == {2}
+    made = [json.loads((tmp_path / f"made{rank}.jsonl").read_text()) for rank in range(2)]
+    assert sorted(made[0] + made[1]) == list(range(60))
+    assert [len(own) for own in made] == [32, 28]
+
+
+@pytest.mark.parametrize("num", [2, 3, 5])
+def test_shares_of_any_number_of_processes_add_up(num: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process's part of the pictures, collected as if the others did not exist, then merged."""
+    wants = [Want("efficientnet-lite0", 60, "moments")]
+    monkeypatch.setattr("openstylegan.metrics.collect.world_size", lambda: num)
+    monkeypatch.setattr("openstylegan.metrics.statistics.Collector.finish", lambda collector: collector.running)
+    total = RunningMoments(6)
+    for rank in range(num):
+        monkeypatch.setattr("openstylegan.metrics.collect.rank", lambda rank=rank: rank)
+        [part] = collect(Fakes(), wants, projections(), 8, torch.device("cpu")).values()
+        total.merge(part)
+    mean, covariance = moments_of(Projection("efficientnet-lite0")(Fakes()(range(60))))
+    assert total.num == 60
+    torch.testing.assert_close(total.mean, mean, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(total.covariance, covariance, rtol=1e-12, atol=1e-14)
+
+
+def test_all_metrics_share_one_pass() -> None:
+    fakes, reals, extractors = Fakes(), Reals(), projections()
+    take(list(METRICS), fakes, reals, setup=Setup(extractors=extractors))
+    assert fakes.numbers == list(range(60))
+    assert reals.reads == 50
+    assert [extractors[n].pictures for n in ("efficientnet-lite0", "inception", "inception-probabilities")] == [
+        110,
+        110,
+        60,
+    ]
+
+
+def test_each_metric_has_its_own_number_of_generated_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    table = {
+        "a": replace(METRICS["fd_efflite0"], num_generated=20, results=("a",)),
+        "b": replace(METRICS["kd_efflite0"], num_generated=70, results=("b",)),
+    }
+    monkeypatch.setattr("openstylegan.metrics.evaluate.METRICS", table)
+    fakes = Fakes()
+    both = take(["a", "b"], fakes, num_generated=None, batch_size=16)
+    assert fakes.numbers == list(range(70))
+    assert both["a"] == pytest.approx(take(["a"], num_generated=20)["a"], rel=1e-10)
+    assert both["b"] == pytest.approx(take(["b"], num_generated=70)["b"], rel=1e-10)
+
+
+# ---- the cache of real statistics
+
+
+def test_statistics_of_real_pictures_are_taken_once(own_cache: Path) -> None:
+    first, again = Reals(), Reals()
+    expected = take(OURS, reals=first)
+    found = take(OURS, reals=again)
+    assert (first.reads, again.reads) == (50, 0)
+    assert found == expected
+    assert sorted(path.suffix for path in own_cache.iterdir()) == [".npz", ".npz"]
+
+
+def test_the_cache_can_be_left_alone(own_cache: Path) -> None:
+    reals = Reals()
+    for _ in range(2):
+        take(OURS, reals=reals, cache=False)
+    assert reals.reads == 100
+    assert not own_cache.exists()
+
+
+def test_the_number_of_real_pictures_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The original's metrics over different numbers of pictures could read each other's statistics."""
+    from dataclasses import replace
+
+    table = dict(METRICS) | {"few": replace(METRICS["fd_efflite0"], max_reals=20, results=("few",))}
+    monkeypatch.setattr("openstylegan.metrics.evaluate.METRICS", table)
+    few = take(["few"])["few"]
+    all_of_them = take(["fd_efflite0"])["fd_efflite0"]
+    assert few != pytest.approx(all_of_them, rel=1e-3)
+    assert take(["few"])["few"] == few
+    assert few == pytest.approx(take(["fd_efflite0"], reals=Reals(20))["fd_efflite0"], rel=1e-10)
+
+
+@pytest.mark.parametrize("change", ["data", "protocol"])
+def test_other_data_or_another_protocol_is_not_read_from_the_cache(change: str) -> None:
+    take(["fd_efflite0"])
+    extractors = projections()
+    if change == "protocol":
+        extractors["efficientnet-lite0"].sha256 = "1" * 64
+    reals = Reals(shift=2 if change == "data" else 1)
+    take(["fd_efflite0"], reals=reals, setup=Setup(extractors=extractors))
+    assert reals.reads == 50
+
+
+@pytest.mark.parametrize("damage", ["truncate", "text", "empty"])
+def test_a_damaged_cache_is_made_again(own_cache: Path, damage: str) -> None:
+    expected = take(["fd_efflite0"])
+    [path] = own_cache.iterdir()
+    content = path.read_bytes()
+    path.write_bytes({"truncate": content[:-200], "text": b"no array", "empty": b""}[damage])
+    reals = Reals()
+    assert take(["fd_efflite0"], reals=reals) == expected
+    assert reals.reads == 50
+    assert len(path.read_bytes()) == len(content)
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    monkeypatch.setenv("OPENSTYLEGAN_CACHE_DIR", str(blocker / "cache"))
+    with pytest.warns(UserWarning, match="were not cached"):
+        take(["fd_efflite0"])
+
+
+# ---- which real pictures
+
+
+def test_full_metrics_look_at_the_whole_dataset_without_mirrored_pictures() -> None:
+    dataset = open_dataset(demo_path(), max_size=10, xflip=True, cache=False)
+    assert len(dataset) == 20
+    assert len(whole(dataset, xflip=False)) == 1615
+    assert len(whole(dataset, xflip=True)) == 2 * 1615
+    plain = open_dataset(demo_path(), cache=False)
+    assert whole(plain, xflip=True) is plain
+    assert whole(dataset, xflip=False).content_hash == plain.content_hash
+    assert np.array_equal(whole(dataset, xflip=False).images([7]), plain.images([7]))
+    assert [name for name, metric in METRICS.items() if metric.keeps_xflip] == ["fid50k", "kid50k", "pr50k3"]
+
+
+def test_inception_score_needs_no_real_pictures() -> None:
+    records = evaluate(["is50k"], Fakes(), num_generated=30, setup=Setup(extractors=projections()))
+    assert records[0].protocol["num_real"] == 0
+    with pytest.raises(InputError, match="--data"):
+        evaluate(["fd_efflite0"], Fakes(), num_generated=30, setup=Setup(extractors=projections()))
+
+
+def test_grey_and_transparent_pictures_are_measured() -> None:
+    grey = lambda indices: Fakes()(indices)[:, :1]  # noqa: E731
+    clear = lambda indices: torch.cat([Fakes()(indices), Fakes(3)(indices)[:, :1]], 1)  # noqa: E731
+    assert len({take(["fd_efflite0"], sample)["fd_efflite0"] for sample in (Fakes(), grey, clear)}) == 3
+
+
+# ---- records
+
+
+def test_a_record_carries_its_protocol() -> None:
+    setup = Setup(extractors=projections(), seed=7, snapshot="network-snapshot-000100", sampling={"seed": 7})
+    [record] = evaluate(["kd_efflite0"], Fakes(), Reals(), num_generated=60, setup=setup)
+    line = json.loads(record.to_json())
+    assert set(line) == {
+        "results",
+        "metric",
+        "protocol",
+        "total_time",
+        "total_time_str",
+        "num_gpus",
+        "snapshot",
+        "timestamp",
+    }
+    expected = {
+        "extractor": "efficientnet-lite0",
+        "sha256": "0" * 64,
+        "num_real": 50,
+        "num_generated": 60,
+        "dataset": "reals",
+        "dataset_hash": Reals().content_hash,
+        "xflip": False,
+        "num_subsets": 100,
+        "max_subset_size": 1000,
+        "seed": 7,
+        "sampling": {"seed": 7},
+    }
+    assert line["protocol"].items() >= expected.items()
+    assert line["snapshot"] == "network-snapshot-000100"
+    assert line["total_time"] >= 0
+
+
+def test_records_are_appended(tmp_path: Path) -> None:
+    [record] = evaluate(["fd_efflite0"], Fakes(), Reals(), num_generated=20, setup=Setup(extractors=projections()))
+    for kimg in (1, 2):
+        record.append_to(tmp_path, kimg=kimg)
+    assert [line["kimg"] for line in read_lines(tmp_path / "metric-fd_efflite0.jsonl")] == [1, 2]
+
+
+def test_progress_is_told() -> None:
+    heard = []
+    take(["fd_efflite0"], batch_size=25, progress=lambda done, total, what: heard.append((done, total, what)))
+    assert heard == [(1, 2, "real pictures"), (2, 2, "real pictures")] + [
+        (n, 3, "generated pictures") for n in (1, 2, 3)
+    ]
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"names": ["fid50k_ful"]}, "did you mean 'fid50k_full'"),
+        ({"num_generated": 0}, "--num-generated"),
+        ({"num_generated": 3, "names": ["pr_efflite0"]}, "at least 4 generated pictures"),
+        ({"reals": Reals(1), "names": ["kd_efflite0"]}, "at least 2 real pictures"),
+        ({"batch_size": 0}, "--batch"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_any_picture_is_made(options: dict, text: str) -> None:
+    fakes = Fakes()
+    with pytest.raises(InputError, match=text):
+        take(**({"names": ["fd_efflite0"], "fakes": fakes} | options))
+    assert not fakes.numbers
+
+
+def test_a_metric_without_its_weights_is_refused_before_any_picture_is_made() -> None:
+    fakes, reals = Fakes(), Reals()
+    with pytest.raises(
+        InputError, match=r"metric 'fid50k_full': .*inception-2015-12-05\.pt are not on this machine"
+    ) as error:
+        evaluate(["fid50k_full"], fakes, reals, num_generated=10)
+    assert "\n" not in str(error.value)
+    assert not fakes.numbers
+    assert not reals.reads
+    with pytest.raises(InputError, match="metric 'pr50k3'"):
+        check_available(["pr50k3"])
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(10, 3, 4, 4), torch.zeros(9, 3, 4, 4).byte(), torch.zeros(10, 5, 4, 4).byte()]
+)
+def test_pictures_of_a_wrong_form_are_refused(bad: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="uint8"):
+        take(["fd_efflite0"], lambda indices: bad, num_generated=10)
+
+
+@pytest.mark.parametrize(
+    ("result", "value", "best", "expected"),
+    [
+        ("fid50k_full", 3.0, 4.0, True),
+        ("fd_efflite0", 5.0, 4.0, False),
+        ("pr50k3_full_recall", 0.5, 0.4, True),
+        ("is50k_mean", 5.0, 6.0, False),
+        ("kid50k", float("nan"), 6.0, False),
+    ],
+)
+def test_better_is_lower_for_distances_and_higher_for_the_rest(
+    result: str, value: float, best: float, expected: bool
+) -> None:
+    assert is_better(result, value, best) is expected
+    with pytest.raises(InputError, match="unknown metric result"):
+        is_better("speed", 1.0, 2.0)
