@@ -22,8 +22,8 @@ from openstylegan.networks.base import Generator, PrecisionBlock, check_channels
 from openstylegan.networks.layers import Conv2d, Dense, check_activation
 from openstylegan.networks.mapping import MappingNetwork, MappingOptions
 from openstylegan.networks.resolution import ResolutionPlan
-from openstylegan.ops.bias_act import ACTIVATIONS, bias_act
-from openstylegan.ops.modulated_conv2d import modulated_conv2d
+from openstylegan.ops.bias_act import ACTIVATIONS
+from openstylegan.ops.modulated_conv2d import modulated_conv2d_bias_act
 from openstylegan.ops.upfirdn2d import setup_filter, upsample2d
 from openstylegan.randomness import NoiseSource
 from openstylegan.registry import lookup
@@ -97,19 +97,21 @@ class SynthesisLayer(nn.Module):
         self, x: Tensor, w: Tensor, noise: Tensor | None = None, fused_modconv: bool = True, gain: float = 1.0
     ) -> Tensor:
         """`noise` [N, 1, H up, W up] or [H up, W up] is multiplied by noise_strength and added before the bias."""
-        x = modulated_conv2d(
+        return modulated_conv2d_bias_act(
             x,
             self.weight,
             self.affine(w),
             noise=None if noise is None else noise * self.noise_strength,
+            b=self.bias,
             up=self.up,
             padding=self.padding,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
             fused_modconv=fused_modconv,
+            act=self.activation,
+            gain=self.act_gain * gain,
+            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
         )
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias.to(x.dtype), act=self.activation, gain=self.act_gain * gain, clamp=clamp)
 
 
 class ToRGBLayer(nn.Module):
@@ -126,8 +128,15 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, fused_modconv: bool = True) -> Tensor:
         """The weight's gain 1 / sqrt(I) sits on the styles."""
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False, fused_modconv=fused_modconv)
-        return bias_act(x, self.bias.to(x.dtype), clamp=self.conv_clamp)
+        return modulated_conv2d_bias_act(
+            x,
+            self.weight,
+            styles,
+            b=self.bias,
+            demodulate=False,
+            fused_modconv=fused_modconv,
+            clamp=self.conv_clamp,
+        )
 
 
 class SynthesisBlock(PrecisionBlock):
