@@ -129,7 +129,8 @@ def write_pictures(folder: Path, grids: list[int]) -> None:
 
 def write_scores(folder: Path, grids: list[int], random: np.random.Generator) -> None:
     """Two metrics, one of them with two results."""
-    protocol = {"features": "efficientnet-lite0", "images": 2000, "reals": "all", "seed": 0}
+    sampling = {"seed": 0, "truncation_psi": 1, "noise_mode": "random"}
+    protocol = {"extractor": "efficientnet-lite0", "num_real": 1615, "num_generated": 2000, "sampling": sampling}
     for kimg in grids:
         age = math.exp(-kimg / 45)
         common = {"snapshot": f"network-snapshot-{kimg:06d}.safetensors", "protocol": protocol, "timestamp": 1.7e9}

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import importlib.resources
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -168,7 +168,15 @@ def score_charts(scores: Sequence[Score]) -> Iterable[str]:
     """A chart for each metric result, its best point marked."""
     for score in scores:
         direction = "higher is better" if score.higher_is_better else "lower is better"
-        yield chart(score.name, direction, [Series("now", score.curve, best=score.best)], score.protocol)
+        protocol = ", ".join(f"{name} {plain(value)}" for name, value in score.protocol.items())
+        series = [Series("now", score.curve, best=score.best)]
+        yield chart(score.name, direction, series, protocol_note(score.protocol), protocol)
+
+
+def protocol_note(protocol: Mapping[str, Any]) -> str:
+    """What matters most of how a metric was taken."""
+    words = (("num_generated", "{} generated"), ("num_real", "{} real pictures"), ("extractor", "{}"))
+    return ", ".join(text.format(plain(protocol[key])) for key, text in words if key in protocol) or "protocol"
 
 
 def training_charts(record: RunRecord) -> Iterable[str]:

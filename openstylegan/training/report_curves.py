@@ -223,14 +223,15 @@ def best_text(series: Series) -> str:
     return f' <span class="muted">best {short_number(value)} at {short_number(kimg)} kimg</span>'
 
 
-def chart(title: str, unit: str, series: Sequence[Series], note: str = "") -> str:
-    """A chart as an HTML figure; an empty string when no series has a point.
+def chart(title: str, unit: str, series: Sequence[Series], note: str = "", details: str = "") -> str:
+    """A chart as an HTML figure, `note` below it, `details` below that, folded; empty when no series has a point.
 
     More than `MAX_SERIES` series are cut into several figures, so that each keeps a colour of its own.
     """
     drawn = [s for s in series if len(s.curve)]
     if len(drawn) > MAX_SERIES:
-        return "".join(chart(title, unit, drawn[n : n + MAX_SERIES], note) for n in range(0, len(drawn), MAX_SERIES))
+        starts = range(0, len(drawn), MAX_SERIES)
+        return "".join(chart(title, unit, drawn[n : n + MAX_SERIES], note, details) for n in starts)
     if not drawn:
         return ""
     x_axis, y_axis = kimg_axis(drawn), value_axis(drawn)
@@ -238,7 +239,8 @@ def chart(title: str, unit: str, series: Sequence[Series], note: str = "") -> st
     lines = "".join(series_svg(n, s, x_axis, y_axis) for n, s in enumerate(small))
     units = ", ".join(part for part in (unit, "log scale" if y_axis.log else "") if part)
     units = f' <span class="muted">{escape(units)}</span>' if units else ""
-    hint = f'<p class="note">{escape(note)}</p>' if note else ""
+    hint = f"<summary>{escape(note)}</summary>{escape(details)}"
+    hint = f'<details class="note">{hint}</details>' if note or details else ""
     return (
         f'<figure class="chart"><figcaption><h3>{escape(title)}{units}</h3>{legend(drawn)}</figcaption>'
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)} against kimg">'

@@ -50,7 +50,7 @@ class Score:
     name: str
     curve: Curve
     higher_is_better: bool
-    protocol: str
+    protocol: dict[str, Any]
 
     @property
     def best(self) -> int:
@@ -228,14 +228,14 @@ def curve_of(points: Any) -> Curve:
 def scores_of(records: Sequence[Any]) -> list[Score]:
     """The results of one `metric-<name>.jsonl`, kimg rising; of two records at one kimg the later one counts."""
     points: dict[str, dict[float, float]] = {}
-    protocols: dict[str, str] = {}
+    protocols: dict[str, dict[str, Any]] = {}
     for record in records:
         results = record.get("results") if isinstance(record, dict) else None
         kimg = record_kimg(record) if isinstance(results, dict) else math.nan
         for name in results if isinstance(results, dict) and math.isfinite(kimg) else ():
             if math.isfinite(value := number(results, name)):
                 points.setdefault(name, {})[kimg] = value
-                protocols[name] = protocol_text(record.get("protocol"))
+                protocols[name] = flatten(record.get("protocol") or {})
     return [
         Score(name, curve_of([(k, v, 0.0) for k, v in sorted(found.items())]), is_higher_better(name), protocols[name])
         for name, found in points.items()
@@ -248,13 +248,6 @@ def record_kimg(record: Mapping[str, Any]) -> float:
         return kimg
     names = (SNAPSHOT_NAME.search(str(record[key])) for key in record if key.startswith("snapshot"))
     return next((float(match[1]) for match in names if match), math.nan)
-
-
-def protocol_text(protocol: Any) -> str:
-    """A metric record's protocol in one line."""
-    if isinstance(protocol, dict):
-        return ", ".join(f"{key} {value}" for key, value in flatten(protocol).items())
-    return "" if protocol is None else str(protocol)
 
 
 def is_higher_better(name: str) -> bool:

@@ -74,7 +74,15 @@ def page(run: Path) -> Page:
 
 def test_the_page_shows_everything_of_the_run(page: Page) -> None:
     titles = "".join(page.texts["h3"])
-    for title in ("fd_efflite0", "pr_efflite0_recall", "Loss", "Discriminator scores", "Augmentation", "Memory", "Speed"):
+    for title in (
+        "fd_efflite0",
+        "pr_efflite0_recall",
+        "Loss",
+        "Discriminator scores",
+        "Augmentation",
+        "Memory",
+        "Speed",
+    ):
         assert title in titles
     tiles = dict(zip(page.texts["span"], page.texts["b"], strict=False))
     assert tiles["Progress"] == "80%"
@@ -83,6 +91,8 @@ def test_the_page_shows_everything_of_the_run(page: Page) -> None:
     assert "2.13.0+cpu" in cells and "/data/shapes-32.zip" in cells
     assert any("tick 159" in text for text in page.texts["pre"])
     assert any("2 skipped steps" in text for text in page.texts["li"])
+    assert "2000 generated, 1615 real pictures, efficientnet-lite0" in page.texts["summary"]
+    assert any("sampling.noise_mode random" in text for text in page.texts["details"])
     assert page.stack == [], "every element is closed"
 
 

@@ -119,8 +119,8 @@ def test_a_long_curve_is_thinned_but_keeps_its_spikes_ends_and_best() -> None:
 
 
 def test_a_chart_says_title_unit_newest_and_best() -> None:
-    html = chart("FID", "lower is better", [Series("now", curve([30.0, 10.0, 20.0]), best=1)], "10 images")
-    assert "<h3>FID" in html and "lower is better" in html and "10 images" in html
+    html = chart("FID", "lower is better", [Series("now", curve([30.0, 10.0, 20.0]), best=1)], "10 images", "seed 7")
+    assert "<h3>FID" in html and "lower is better" in html and "<summary>10 images</summary>seed 7" in html
     assert "<b>20</b>" in html and "best 10 at 2 kimg" in html
     assert html.count('class="best s0"') == 1
     assert data_of(html)["series"][0] == {"label": "now", "kimg": [1, 2, 3], "value": [30, 10, 20], "spread": None}
@@ -150,6 +150,6 @@ def test_many_series_are_cut_into_several_charts() -> None:
 
 def test_texts_are_escaped() -> None:
     bad = '</script><script>alert("x")</script>&'
-    html = chart(bad, bad, [Series(bad, curve([1.0, 2.0]))], bad)
+    html = chart(bad, bad, [Series(bad, curve([1.0, 2.0]))], bad, bad)
     assert html.count("<script") == 1 and html.count("</script>") == 1
     assert data_of(html)["series"][0]["label"] == bad

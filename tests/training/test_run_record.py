@@ -93,7 +93,7 @@ def test_of_two_scores_at_one_kimg_the_later_counts() -> None:
     records = [
         {"results": {"fid": 50.0}, "kimg": 4, "protocol": "a"},
         {"results": {"fid": 40.0}, "kimg": 8, "protocol": {"images": 10, "features": {"name": "b"}}},
-        {"results": {"fid": 45.0}, "kimg": 4},
+        {"results": {"fid": 45.0}, "kimg": 4, "protocol": None},
         {"results": {"fid": math.nan}, "kimg": 12},
         {"results": {"fid": 1.0}},
         ["not a record"],
@@ -101,6 +101,7 @@ def test_of_two_scores_at_one_kimg_the_later_counts() -> None:
     [score] = scores_of(records)
     assert score.curve.kimg.tolist() == [4.0, 8.0] and score.curve.value.tolist() == [45.0, 40.0]
     assert score.best == 1 and not score.higher_is_better
+    assert score.protocol == {}, "that of the newest record"
 
 
 @pytest.mark.parametrize(
