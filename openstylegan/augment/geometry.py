@@ -17,7 +17,7 @@ from torch import Tensor
 
 from openstylegan.augment.draws import Draws
 from openstylegan.augment.options import PipeOptions
-from openstylegan.ops.upfirdn2d import downsample2d, setup_filter, upsample2d
+from openstylegan.ops.upfirdn2d import setup_filter, upfirdn2d_reference
 
 # The sym6 wavelet's low-pass filter.
 SYM6 = (
@@ -149,7 +149,7 @@ def _transform_one(image: Tensor, matrix: np.ndarray, sides: np.ndarray, taps: T
     left, top, right, bottom = (int(s) for s in sides)
     padded = F.pad(image, [left, right, top, bottom], mode="reflect")
     matrix = shifted((left - right) / 2, (top - bottom) / 2) @ matrix
-    fine = upsample2d(padded, taps, up=2)
+    fine = upfirdn2d_reference(padded, taps, up=2, padding=[FILTER_PAD * 2, FILTER_PAD * 2 - 1] * 2, gain=4)
     matrix = scaled(2, 2) @ matrix @ scaled(0.5, 0.5)
     matrix = shifted(-0.5, -0.5) @ matrix @ shifted(0.5, 0.5)
     out_height, out_width = 2 * (height + 2 * FILTER_PAD), 2 * (width + 2 * FILTER_PAD)
@@ -157,7 +157,7 @@ def _transform_one(image: Tensor, matrix: np.ndarray, sides: np.ndarray, taps: T
     theta = torch.from_numpy(matrix[None, :2]).to(image.device, image.dtype)
     grid = F.affine_grid(theta, [1, image.shape[1], out_height, out_width], align_corners=False)
     sampled = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return downsample2d(sampled, taps, down=2, padding=-2 * FILTER_PAD, flip_filter=True)
+    return upfirdn2d_reference(sampled, taps, down=2, padding=-1, flip_filter=True)
 
 
 def shifted(x: float, y: float) -> np.ndarray:

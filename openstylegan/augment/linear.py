@@ -68,6 +68,8 @@ class SeparableGroup:
 
 def on_both_sides(left: np.ndarray, right: np.ndarray, x: Tensor) -> Tensor:
     """left x right^T for `x [n, C, rows, columns]`."""
+    if max(right.shape) <= 2 * BLOCK:
+        return multiply(left, x @ as_tensor(right, x).T)  # one product for all rows of all pictures
     return multiply(left, multiply(right, x.transpose(2, 3)).transpose(2, 3))
 
 

@@ -3,6 +3,9 @@
 StyleGAN2-ADA (arXiv 2006.06676). In this order: geometry (flips, turns, scaling, shifts; all as one resampling), colour
 (one affine map), image-space filtering, additive noise, cutout. Differentiable in the images to any order.
 
+The geometric and the filtering stage have a fast path, and a plain one that is their definition step by step; both give
+the same to rounding. The fast one is used on every device, except inside `ops.paths.reference_paths()`.
+
 Differs from the original: random numbers belong to the sample (`draws.py`); a sample's result does not depend on those
 beside it; pictures may have an alpha channel, any size, and several resolutions.
 """
@@ -10,7 +13,7 @@ beside it; pictures may have an alpha channel, any size, and several resolutions
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +28,8 @@ from openstylegan.augment.options import pipe_options
 from openstylegan.augment.resampling import transform_fast
 from openstylegan.errors import InputError
 from openstylegan.images import Images, leaves
+from openstylegan.ops.paths import fast
 from openstylegan.randomness import BatchStream, NoiseSource
-
-Implementation = Literal["fast", "reference"]
 
 
 class AugmentPipe(nn.Module):
@@ -36,20 +38,15 @@ class AugmentPipe(nn.Module):
     Images are in [-1, 1], float32 or float64 (others are computed in float32), of any channels without colour
     transforms, else grey or RGB with or without alpha: alpha is moved, filtered, made noisy and cut like any channel,
     its values are not recoloured. Raises `InputError` for a strength or range that cannot be used.
-
-    implementation: "fast", or "reference", the definition step by step, which gives the same to rounding.
     """
 
     p: Tensor
     Hz_geom: Tensor
     Hz_fbank: Tensor
 
-    def __init__(self, implementation: Implementation = "fast", **options: Any):
+    def __init__(self, **options: Any):
         super().__init__()
-        if implementation not in ("fast", "reference"):
-            raise InputError(f"expected implementation as 'fast' or 'reference', got {implementation!r}")
         self.options = pipe_options(**options)
-        self.implementation = implementation
         self.register_buffer("p", torch.ones([]))
         self.register_buffer("Hz_geom", geometry_filter())
         self.register_buffer("Hz_fbank", filter_bank())
@@ -99,16 +96,14 @@ class AugmentPipe(nn.Module):
 
     def move(self, images: Tensor, matrix: np.ndarray) -> Tensor:
         """The geometric stage, with inverse transforms [N, 3, 3] in pixels."""
-        if self.implementation == "reference":
+        if plain_wanted():
             return transform_reference(images, matrix, self.Hz_geom)
         return transform_fast(images, matrix, self.on_host("Hz_geom"))
 
     def filter(self, images: Tensor, gains: np.ndarray) -> Tensor:
         """The filtering stage, with the amplification [N, 4] of the bands."""
         taps = gains @ self.on_host("Hz_fbank")
-        return (
-            filter_reference(images, taps) if self.implementation == "reference" else filter_fast(images, taps, gains)
-        )
+        return filter_reference(images, taps) if plain_wanted() else filter_fast(images, taps, gains)
 
     def on_host(self, name: str) -> np.ndarray:
         """A buffer's values, float64, read from the device only after they have changed."""
@@ -122,7 +117,12 @@ class AugmentPipe(nn.Module):
 
     def extra_repr(self) -> str:
         on = {k: v for k, v in vars(self.options).items() if v != type(self.options).__dataclass_fields__[k].default}
-        return ", ".join([*(f"{k}={v}" for k, v in on.items()), f"implementation={self.implementation}"])
+        return ", ".join(f"{name}={value}" for name, value in on.items())
+
+
+def plain_wanted() -> bool:
+    """Whether the plain formulation is asked for, by `reference_paths()`."""
+    return not fast(torch.empty(0))
 
 
 def as_working_dtype(images: Tensor) -> Tensor:

@@ -175,8 +175,8 @@ class Span:
         self.tiling = Tiling((last + 1) // 2 + 1 - pair)
         pixels = pair - HALF // 2 + np.arange(self.tiling.total + HALF - 1)
         inside = np.flatnonzero((pixels >= -before) & (pixels < size + after))
-        self.blank = (int(inside[0]), len(pixels) - 1 - int(inside[-1]))
-        self.index = reflected(pixels[inside], size)
+        self.inside = slice(int(inside[0]), int(inside[-1]) + 1)
+        self.index = reflected(pixels, size)
 
 
 class Window:
@@ -237,17 +237,20 @@ class Window:
         """The window's pixels of `[C, H, W]`, reflected, zero where the margin ends; x is the slowest in memory."""
         rows = x.index_select(1, as_tensor(self.y.index, x))
         turned = rows.permute(2, 0, 1).contiguous().index_select(0, as_tensor(self.x.index, x))
-        if any(self.y.blank + self.x.blank):
-            turned = F.pad(turned, [*self.y.blank, 0, 0, *self.x.blank])
+        x_inside, y_inside = self.x.inside, self.y.inside
+        for blank in (turned[: x_inside.start], turned[x_inside.stop :]):
+            blank.zero_()
+        for blank in (turned[..., : y_inside.start], turned[..., y_inside.stop :]):
+            blank.zero_()
         return turned.permute(1, 2, 0)
 
     def scatter(self, pixels: Tensor) -> Tensor:
         """The adjoint of `gather`: every pixel adds up what its reflections hold."""
-        c, x, y = pixels.shape[0], self.x, self.y
-        pixels = pixels[:, y.blank[0] :, x.blank[0] :][:, : len(y.index), : len(x.index)].permute(2, 0, 1)
-        columns = pixels.new_zeros(self.width, c, len(y.index)).index_add_(0, as_tensor(x.index, pixels), pixels)
-        columns = columns.permute(2, 1, 0)
-        rows = columns.new_zeros(self.height, c, self.width).index_add_(0, as_tensor(y.index, pixels), columns)
+        c = pixels.shape[0]
+        x, y = (as_tensor(s.index[s.inside], pixels) for s in (self.x, self.y))
+        pixels = pixels[:, self.y.inside, self.x.inside].permute(2, 0, 1)
+        columns = pixels.new_zeros(self.width, c, len(y)).index_add_(0, x, pixels).permute(2, 1, 0)
+        rows = columns.new_zeros(self.height, c, self.width).index_add_(0, y, columns)
         return rows.permute(1, 0, 2)
 
 

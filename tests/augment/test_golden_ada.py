@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from helpers import golden
 from torch import Tensor
 
 from openstylegan.augment import AugmentPipe
+from openstylegan.ops.paths import reference_paths
 
 TOLERANCE = 2.5e-5
 """The recorded float32 arrays are themselves up to 1.7e-5 away from float64."""
@@ -34,24 +36,25 @@ class RecordedNoise:
 
 
 def cases() -> list[Any]:
-    """Every recorded case, in both implementations."""
+    """Every recorded case, by both paths."""
     found = []
     for name in ("ada_32", "ada_64", "ada_gray_32"):
         for case in golden_file(name)[1]["cases"]:
-            for implementation in ("fast", "reference"):
-                label = f"{name}-{case['key'].removeprefix('out/')}-{implementation}"
-                found.append(pytest.param(name, case, implementation, id=label))
+            for path, context in (("fast", nullcontext), ("plain", reference_paths)):
+                label = f"{name}-{case['key'].removeprefix('out/')}-{path}"
+                found.append(pytest.param(name, case, context, id=label))
     return found
 
 
-@pytest.mark.parametrize(("name", "case", "implementation"), cases())
-def test_recorded_output(name: str, case: dict[str, Any], implementation: Any):
+@pytest.mark.parametrize(("name", "case", "path"), cases())
+def test_recorded_output(name: str, case: dict[str, Any], path: Any):
     arrays, about = golden_file(name)
     spec = about["options"]["specs"][case["spec"]]
-    pipe = AugmentPipe(implementation=implementation, **spec)
+    pipe = AugmentPipe(**spec)
     pipe.p.fill_(case["p"])
     images, expected = torch.from_numpy(arrays["in/images"]), torch.from_numpy(arrays[case["key"]])
-    actual = pipe(images, RecordedNoise(arrays["in/noise"]), debug_percentile=case["debug_percentile"])
+    with path():
+        actual = pipe(images, RecordedNoise(arrays["in/noise"]), debug_percentile=case["debug_percentile"])
     torch.testing.assert_close(actual, expected, rtol=0, atol=TOLERANCE)
     if "cutout" in spec and case["debug_percentile"] is not None:
         assert torch.equal((actual == 0).all(1), (expected == 0).all(1)), "the rectangle's edge has moved"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from openstylegan.augment import AUGMENT_PRESETS, AugmentPipe
 from openstylegan.errors import InputError
 from openstylegan.images import leaves
+from openstylegan.ops.paths import reference_paths
 from openstylegan.randomness import BatchStream, SampleStream, generator
 
 presets = pytest.mark.parametrize("preset", AUGMENT_PRESETS)
@@ -94,8 +96,9 @@ def test_the_cut_into_micro_batches_changes_nothing(preset: str, dtype: torch.dt
 def test_fast_is_the_reference(preset: str):
     x = images(6, 3, 20, 28, dtype=torch.float64).requires_grad_()
     results = []
-    for implementation in ("fast", "reference"):
-        y = pipe(0.8, preset=preset, implementation=implementation)(x, SampleStream(0, "both", [], range(6)))
+    for path in (nullcontext, reference_paths):
+        with path():
+            y = pipe(0.8, preset=preset)(x, SampleStream(0, "both", [], range(6)))
         first = torch.autograd.grad((y**3).sum(), x, create_graph=True)[0]
         second = torch.autograd.grad((first**2).sum(), x)[0]
         results.append((y.detach(), first.detach(), second))
@@ -216,9 +219,11 @@ def test_what_are_not_images(bad: Any, message: str):
         pipe(preset="bgc")(bad)
 
 
-def test_unknown_implementation():
-    with pytest.raises(InputError, match="'fast' or 'reference'"):
-        AugmentPipe(implementation="quick")  # type: ignore[arg-type]
+def test_which_path_is_taken():
+    x, augment = images(1, 3, 8, 8).requires_grad_(), pipe(preset="bg")
+    assert "_Apply" in type(augment(x, debug_percentile=0.6).grad_fn).__name__
+    with reference_paths():
+        assert "_Apply" not in type(augment(x, debug_percentile=0.6).grad_fn).__name__
 
 
 def test_copies_are_their_own():
