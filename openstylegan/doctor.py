@@ -90,13 +90,16 @@ class Diagnosis:
         return {"ok": self.ok, **asdict(self)}
 
 
-def examine(self_test: bool = True) -> Diagnosis:
-    """Looks at this machine; the test of a small generator takes a second or two."""
+def examine(self_test: bool = True, allocator_setting: str = "not configured in this process") -> Diagnosis:
+    """Looks at this machine; the test of a small generator takes a second or two.
+
+    `allocator_setting` is what `configure_allocator` said when the program called it.
+    """
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("Versions", versions),
         ("Devices", devices),
         ("Threads", threads),
-        ("Memory allocator", allocator),
+        ("Memory allocator", lambda: allocator(allocator_setting)),
         ("Precision", precision),
         ("Operations", operations),
         ("Compiler", compiler),
@@ -171,7 +174,7 @@ def threads() -> Iterator[Finding]:
     count, cores = torch.get_num_threads(), usable_cores()
     advice = f"more threads than usable cores slow each other down: set OMP_NUM_THREADS={cores}"
     yield noted("torch threads", str(count), count > cores, advice)
-    yield Finding("torch threads between operations", str(torch.get_num_interop_threads()))
+    yield Finding("interop threads", str(torch.get_num_interop_threads()))
     parts = {"OpenMP": torch.backends.openmp, "MKL": torch.backends.mkl, "oneDNN": torch.backends.mkldnn}
     for name, backend in parts.items():
         yield Finding(name, "available" if backend.is_available() else "not in this torch")
@@ -185,8 +188,9 @@ def environment(names: tuple[str, ...]) -> Iterator[Finding]:
             yield Finding(name, os.environ[name])
 
 
-def allocator() -> Iterator[Finding]:
+def allocator(setting: str) -> Iterator[Finding]:
     """What keeps freed memory for the next tensor, which saves page faults in a training step."""
+    yield Finding("setting", setting)
     libc = " ".join(platform.libc_ver()).strip()
     yield Finding("C library", libc or "not glibc")
     yield from environment(ALLOCATOR_VARIABLES)
@@ -194,10 +198,10 @@ def allocator() -> Iterator[Finding]:
 
 def precision() -> Iterator[Finding]:
     """Which number formats are fast here."""
-    yield Finding("cpu instructions used by torch", torch.backends.cpu.get_cpu_capability())
+    yield Finding("used by torch", torch.backends.cpu.get_cpu_capability())
     features = cpu_features()
     known = [name for name in CPU_FEATURES if name in features]
-    yield Finding("cpu instructions there", ", ".join(known) or "not known on this system")
+    yield Finding("of the processor", ", ".join(known) or "not known on this system")
     if {"amx_bf16", "amx_tile"} <= features:
         yield Finding("bfloat16 on the cpu", "fast (AMX)")
     elif features & {"avx512_bf16", "bf16"}:

@@ -33,8 +33,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False, self_test: 
     from openstylegan.doctor import examine
     from openstylegan.ops.allocator import configure_allocator
 
-    configure_allocator()
-    diagnosis = examine(self_test)
+    diagnosis = examine(self_test, configure_allocator())
     if json:
         print(json_module.dumps(diagnosis.to_dict(), indent=2))
     else:
