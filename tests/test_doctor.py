@@ -124,6 +124,27 @@ def test_a_missing_package_is_a_note_that_says_how_to_get_it(monkeypatch: pytest
     assert found["lmdb"] == Finding("lmdb", "1.2.3: datasets in LMDB")
 
 
+def test_gpus_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = namedtuple("about", "name total_memory major minor")("Some GPU", 80e9, 9, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: about)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    found = by_name(doctor.devices())
+    assert "gpu" not in found and found["cuda:1"].value == "Some GPU, 80.0 GB, capability 9.0"
+    assert by_name(doctor.precision())["bfloat16 on the gpu"].value == "native"
+    assert {"bias_act", "bias_act, cuda:0", "bias_act, cuda:1"} <= by_name(doctor.operations()).keys()
+
+
+def test_without_a_gpu_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for version, text in (("12.4", "check the driver"), (None, "built for the CPU only")):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        found = by_name(doctor.devices())["gpu"]
+        assert (found.value, found.state) == ("none", "note") and text in found.advice
+
+
 def test_too_many_threads_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "usable_cores", lambda: 0)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -162,7 +162,7 @@ class Progress:
         bar.add_column(no_wrap=True, justify="right")
         bar.add_row(
             Text(f"{shown.kimg:.1f}/{self.total_kimg:g} kimg", style="bold"),
-            ProgressBar(total=1.0, completed=self.share()),
+            ProgressBar(total=1.0, completed=self.share(), complete_style="cyan", finished_style="green"),
             Text(self.pace(), style="cyan"),
         )
         return Group(bar, Text("  ".join(self.facts()), style="dim", overflow="ellipsis", no_wrap=True))
