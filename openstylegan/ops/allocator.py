@@ -1,7 +1,8 @@
 """How the C library keeps freed memory, which a training step on the CPU feels.
 
 By default glibc gives every large tensor back to the system when it is freed and faults its pages in again, zeroed, a
-moment later. Keeping them is worth 4-8 % of a large convolution and half the time of a pass over its output.
+moment later. Measured on one generator pass (64 px, batch 8, float32, one thread): 145,000 page faults and 1.45-1.8 s
+as it comes, 2 faults and 1.3 s when the memory is kept. Huge pages on top of that gained nothing.
 """
 
 from __future__ import annotations
