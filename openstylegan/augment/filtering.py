@@ -7,15 +7,13 @@ several resolutions, an octave is amplified alike at all of them.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from openstylegan.augment.draws import Draws
-from openstylegan.augment.linear import SeparableGroup, SeparableMap, apply_linear
+from openstylegan.augment.linear import SeparableGroup, SeparableMap, apply_linear, equal_samples
 from openstylegan.augment.options import NUM_BANDS, PipeOptions
 
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
@@ -78,12 +76,12 @@ def filter_reference(images: Tensor, taps: np.ndarray) -> Tensor:
 def filter_fast(images: Tensor, taps: np.ndarray, gains: np.ndarray) -> Tensor:
     """As `filter_reference`, each axis as one matrix product; samples whose gains are all 1 are left as they are."""
     height, width = images.shape[2:]
-    filters = SeparableMap()
-    for i in np.flatnonzero((gains != 1).any(axis=1)):
-        left = filter_matrix(taps[i], height)
-        right = left if width == height else filter_matrix(taps[i], width)
-        filters.add(int(i), gains[i].tobytes(), partial(SeparableGroup, left, right))
-    return apply_linear(images, filters) if filters.groups else images
+    groups = []
+    for samples in equal_samples(np.flatnonzero((gains != 1).any(axis=1)).tolist(), gains):
+        left = filter_matrix(taps[samples[0]], height)
+        right = left if width == height else filter_matrix(taps[samples[0]], width)
+        groups.append(SeparableGroup(left, right, samples))
+    return apply_linear(images, SeparableMap(groups)) if groups else images
 
 
 def filter_matrix(taps: np.ndarray, size: int) -> np.ndarray:

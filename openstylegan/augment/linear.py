@@ -6,8 +6,8 @@ application. The maps here are made of small matrix products, for which every de
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,8 +53,8 @@ class SeparableGroup:
 
     left: np.ndarray
     right: np.ndarray
+    samples: list[int]
     turned: bool = False
-    samples: list[int] = field(default_factory=list)
 
     def apply(self, x: Tensor) -> Tensor:
         """`[n, C, H, W]` of these samples, transformed."""
@@ -89,28 +89,30 @@ def multiply(matrix: np.ndarray, x: Tensor) -> Tensor:
 class SeparableMap:
     """Samples whose rows and columns are transformed apart: two matrix products each. Others stay as they are."""
 
-    def __init__(self) -> None:
-        self.groups: dict[bytes, SeparableGroup] = {}
-
-    def add(self, sample: int, key: bytes, make: Callable[[], SeparableGroup]) -> None:
-        """Gives `sample` the matrices that `make` makes; samples of one `key` share them and are multiplied at once."""
-        if key not in self.groups:
-            self.groups[key] = make()
-        self.groups[key].samples.append(sample)
+    def __init__(self, groups: list[SeparableGroup]):
+        self.groups = groups
 
     def apply(self, x: Tensor) -> Tensor:
         out = x.clone(memory_format=torch.contiguous_format)
-        for group in self.groups.values():
+        for group in self.groups:
             where = _index(group.samples, x)
             out[where] = group.apply(x[where])
         return out
 
     def adjoint(self, y: Tensor) -> Tensor:
         out = y.clone(memory_format=torch.contiguous_format)
-        for group in self.groups.values():
+        for group in self.groups:
             where = _index(group.samples, y)
             out[where] = group.adjoint(y[where])
         return out
+
+
+def equal_samples(samples: Iterable[int], numbers: np.ndarray) -> list[list[int]]:
+    """`samples` dealt into lists of those whose `numbers[sample]` are the same."""
+    lists: dict[bytes, list[int]] = {}
+    for sample in samples:
+        lists.setdefault(numbers[sample].tobytes(), []).append(sample)
+    return list(lists.values())
 
 
 def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:

@@ -13,20 +13,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openstylegan.augment.axes import HALF, axis_matrices, fine_positions, is_turned
 from openstylegan.augment.filtering import reflected
 from openstylegan.augment.geometry import NUM_TAPS, margins
-from openstylegan.augment.linear import Band, SeparableGroup, SeparableMap, along_both, apply_linear, as_tensor
+from openstylegan.augment.linear import (
+    Band,
+    SeparableGroup,
+    SeparableMap,
+    along_both,
+    apply_linear,
+    as_tensor,
+    equal_samples,
+)
 
 TILE = 16
 """Pixels a tile of a band: smaller ones are too many calls, larger ones multiply more zeros."""
-HALF = NUM_TAPS // 2
 
 
 def transform_fast(images: Tensor, matrix: np.ndarray, taps: np.ndarray) -> Tensor:
@@ -43,13 +50,16 @@ class Resampling:
 
     def __init__(self, images: Tensor, matrix: np.ndarray, taps: np.ndarray):
         size = (images.shape[2], images.shape[3])
-        self.separable = SeparableMap()
-        self.windows: dict[int, Window] = {}
-        for i, (m, sides) in enumerate(zip(matrix, margins(matrix, *size), strict=True)):
-            if is_separable(m):
-                self.separable.add(i, m.tobytes(), partial(axis_matrices, m, sides, size, taps))
-            else:
-                self.windows[i] = Window(m, sides, size)
+        sides = margins(matrix, *size)
+        turned = [is_turned(m) for m in matrix]
+        groups = []
+        for way in (False, True):
+            alike = equal_samples([i for i, t in enumerate(turned) if t is way], matrix)
+            first = [samples[0] for samples in alike]
+            left, right = axis_matrices(matrix[first], sides[first], size, taps, way)
+            groups += [SeparableGroup(left[k], right[k], samples, way) for k, samples in enumerate(alike)]
+        self.separable = SeparableMap(groups)
+        self.windows = {i: Window(matrix[i], sides[i], size) for i, t in enumerate(turned) if t is None}
         # Enlarging by zeros between the samples takes twice the amplitude along each axis.
         self.filters = (Filters(2 * taps, images), Filters(taps, images))
 
@@ -64,47 +74,6 @@ class Resampling:
         for i, window in self.windows.items():
             out[i] = window.adjoint(y[i], *self.filters)
         return out
-
-
-def is_separable(matrix: np.ndarray) -> bool:
-    """Whether a transform takes rows to rows and columns to columns, or rows to columns and columns to rows."""
-    return not (matrix[0, 1] or matrix[1, 0]) or not (matrix[0, 0] or matrix[1, 1])
-
-
-def axis_matrices(matrix: np.ndarray, sides: np.ndarray, size: tuple[int, int], taps: np.ndarray) -> SeparableGroup:
-    """The two matrices of a separable transform."""
-    height, width = size
-    left, top, right, bottom = (int(s) for s in sides)
-    turned = bool(matrix[0, 1] or matrix[1, 0])
-    along_x = partial(axis_matrix, shift=matrix[0, 2], old=width, before=left, after=right, taps=taps)
-    along_y = partial(axis_matrix, shift=matrix[1, 2], old=height, before=top, after=bottom, taps=taps)
-    if turned:
-        return SeparableGroup(along_x(slope=matrix[0, 1], new=height), along_y(slope=matrix[1, 0], new=width), True)
-    return SeparableGroup(along_y(slope=matrix[1, 1], new=height), along_x(slope=matrix[0, 0], new=width))
-
-
-def axis_matrix(
-    slope: float, shift: float, old: int, new: int, before: int, after: int, taps: np.ndarray
-) -> np.ndarray:
-    """`[new, old]`: the whole chain along one axis that is sampled at `slope * position + shift`."""
-    position = slope * fine_positions(new) + 2 * shift + old - 1
-    below = np.floor(position)
-    weights, columns = [], []
-    for k, share in ((below, 1 - (position - below)), (below + 1, position - below)):
-        pixel = np.floor((k + 1) / 2)[:, None] - HALF // 2 + np.arange(HALF)
-        tap = (k[:, None] - 2 * pixel + HALF - 1).astype(np.int64)
-        exists = (pixel >= -before) & (pixel < old + after) & ((k >= -2 * before) & (k < 2 * (old + after)))[:, None]
-        weights.append(np.where(exists, share[:, None] * 2 * taps[tap], 0))
-        columns.append(reflected(np.clip(pixel, -before, old + after - 1), old).astype(np.int64))
-    flat = np.arange(len(position))[:, None] * old + np.concatenate(columns, axis=1)
-    weight = np.concatenate(weights, axis=1)
-    sampled = np.bincount(flat.reshape(-1), weight.reshape(-1), len(position) * old).reshape(-1, old)
-    return sum(taps[t] * sampled[t : t + 2 * new : 2] for t in range(NUM_TAPS))
-
-
-def fine_positions(size: int, count: int | None = None) -> np.ndarray:
-    """Twice the coordinates, from the middle, of the `count` (default: all 2 size + 10) samples that are reduced."""
-    return np.arange(2 * size + NUM_TAPS - 2 if count is None else count) - size - (HALF - 2.0)
 
 
 class Filters:

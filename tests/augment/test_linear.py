@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from openstylegan.augment.linear import Band, SeparableGroup, SeparableMap, along_both, apply_linear, multiply
+from openstylegan.augment.linear import (
+    Band,
+    SeparableGroup,
+    SeparableMap,
+    along_both,
+    apply_linear,
+    equal_samples,
+    multiply,
+)
 from openstylegan.randomness import generator
 
 
@@ -21,23 +29,25 @@ def test_multiply_is_the_product(rows: int, columns: int):
 
 def separable() -> SeparableMap:
     random = np.random.default_rng(1)
-    groups = SeparableMap()
-    straight = SeparableGroup(random.normal(size=(4, 4)), random.normal(size=(5, 5)))
-    turned = SeparableGroup(random.normal(size=(4, 5)), random.normal(size=(5, 4)), turned=True)
-    for sample, key, group in ((0, b"a", straight), (2, b"b", turned), (3, b"a", straight)):
-        groups.add(sample, key, lambda group=group: group)
-    return groups
+    straight = SeparableGroup(random.normal(size=(4, 4)), random.normal(size=(5, 5)), [0, 3])
+    turned = SeparableGroup(random.normal(size=(4, 5)), random.normal(size=(5, 4)), [2], turned=True)
+    return SeparableMap([straight, turned])
 
 
 def test_separable_maps():
     x, groups = normal(4, 2, 4, 5), separable()
     y = groups.apply(x)
-    a, b = groups.groups[b"a"], groups.groups[b"b"]
+    a, b = groups.groups
     left, right = torch.from_numpy(a.left), torch.from_numpy(a.right)
     torch.testing.assert_close(y[3], left @ x[3] @ right.T)
     torch.testing.assert_close(y[2], torch.from_numpy(b.left) @ x[2].mT @ torch.from_numpy(b.right).T)
     assert torch.equal(y[1], x[1]), "a sample without matrices stays"
-    assert a.samples == [0, 3]
+
+
+def test_equal_samples_go_together():
+    numbers = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0], [5.0, 5.0]])
+    assert equal_samples([0, 1, 2], numbers) == [[0, 2], [1]]
+    assert equal_samples([], numbers) == []
 
 
 def test_gradients_to_second_order():
