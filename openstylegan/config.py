@@ -32,8 +32,8 @@ class Component:
 class DataConfig:
     """The training pictures: a folder or ZIP, and which part of it.
 
-    `label_source`: "dataset.json", or "folders" (the first folder is the class). `cache`: True decodes all pictures once
-    into a file that is read faster, None uses such a file when there is one, False does not.
+    `label_source`: "dataset.json", or "folders" (the first folder is the class). `cache`: True decodes all pictures
+    once into a file that is read faster, None uses such a file when there is one, False does not.
     """
 
     path: str

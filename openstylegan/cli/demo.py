@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SCORE = "fd_efflite0"
+SIDE = 32
 
 
 def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int | None = None) -> int:
@@ -21,13 +22,17 @@ def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int
     """
     from openstylegan.cli.train import begin, make_config
     from openstylegan.cli.train_arguments import TrainArguments
+    from openstylegan.data.demo import demo_path
+    from openstylegan.data.prepare import PrepareOptions, prepare
     from openstylegan.sampling.generate import generate
     from openstylegan.training.plots import write_curves
     from openstylegan.training.tick import BEST_SNAPSHOT
 
-    asked = TrainArguments(cfg="demo", outdir=outdir, minutes=minutes, seed=seed)
-    config, options = make_config(asked, asked.typed())
-    run = begin(asked, asked.typed(), config, options)
+    data = outdir / "fluent-emoji-32.zip"
+    if not data.exists():
+        prepare(demo_path(), data, PrepareOptions(width=SIDE, height=SIDE))
+    asked = TrainArguments(cfg="demo", data=data, outdir=outdir, minutes=minutes, seed=seed)
+    run = begin(asked, make_config(asked, asked.typed()))
     generate(run / BEST_SNAPSHOT, seeds=range(64), outdir=run / "generated", trunc=0.8)
     curves = write_curves(run)
     print(summary(run, curves))

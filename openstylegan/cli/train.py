@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openstylegan.cli.train_arguments import TrainArguments
@@ -27,11 +28,11 @@ def train(*, arguments: TrainArguments | None = None) -> int:
     if asked.resume is not None and is_run_folder(asked.resume):
         folder = go_on(asked, typed)
     else:
-        config, options = make_config(asked, typed)
+        new = make_config(asked, typed)
         if asked.dry_run:
-            print(json.dumps(to_dict(config), indent=2))
+            print(json.dumps(to_dict(new.config), indent=2))
             return 0
-        folder = begin(asked, typed, config, options)
+        folder = begin(asked, new)
     print(f"finished: {folder}")
     return 0
 
@@ -49,18 +50,25 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
     return resume(str(asked.resume), **machine_of(asked))
 
 
-def begin(asked: TrainArguments, typed: dict[str, Any], config: TrainConfig, options: Options) -> Path:
+@dataclass(frozen=True)
+class NewRun:
+    """A run that is about to begin: its configuration, that of its preset alone, and its name."""
+
+    config: TrainConfig
+    preset: TrainConfig
+    name: str
+
+
+def begin(asked: TrainArguments, new: NewRun) -> Path:
     """Trains a new run and returns its folder."""
-    from openstylegan.presets.stylegan2_ada import describe
     from openstylegan.training.run import train as run
 
     if asked.outdir is None:
         raise InputError("expected a folder for runs, got none; give --outdir, such as --outdir runs")
-    name = describe(options, config.data.path, set(typed))
-    return run(config, asked.outdir, description=name, **machine_of(asked))
+    return run(new.config, asked.outdir, description=new.name, preset=new.preset, **machine_of(asked))
 
 
-def make_config(asked: TrainArguments, typed: dict[str, Any]) -> tuple[TrainConfig, Options]:
+def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     """The configuration of a new run, checked against the data. Raises `InputError`."""
     from openstylegan.config import with_overrides
     from openstylegan.data.dataset import open_dataset
@@ -79,11 +87,15 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> tuple[TrainConf
         raise InputError(f"--cond: expected labels in {path}, found none; add a dataset.json or leave --cond out")
     if asked.subset is not None and not 1 <= asked.subset <= len(dataset):
         raise InputError(f"--subset: expected a number from 1 to {len(dataset)}, got {asked.subset}")
-    options = options_of(asked, typed, demo.OPTIONS if is_demo else stylegan2_ada.Options())
-    height, width = dataset.image_shape[1:]
-    config = stylegan2_ada.make_config(options, path, max(height, width), demo.BASE if is_demo else None)
+    defaults, base = (demo.OPTIONS, demo.BASE) if is_demo else (stylegan2_ada.Options(cfg=asked.cfg or "auto"), None)
+    options, resolution = options_of(asked, typed, defaults), max(dataset.image_shape[1:])
+    config = stylegan2_ada.make_config(options, path, resolution, base)
     check_metrics(config)
-    return with_overrides(config, parse_settings(asked.settings)), options
+    return NewRun(
+        config=with_overrides(config, parse_settings(asked.settings)),
+        preset=stylegan2_ada.make_config(defaults, path, resolution, base),
+        name=stylegan2_ada.describe(options, path, set(typed)),
+    )
 
 
 def options_of(asked: TrainArguments, typed: dict[str, Any], defaults: Options) -> Options:
@@ -99,8 +111,6 @@ def options_of(asked: TrainArguments, typed: dict[str, Any], defaults: Options) 
     on_gpu = asked.device != "cpu" and torch.cuda.is_available()
     if "precision" not in changes and on_gpu:
         changes["precision"] = "float16"
-    if asked.batch is None and asked.batch_gpu is None and asked.cfg in (None, "auto"):
-        changes.setdefault("gpus", asked.gpus)
     changes["output"] = output_of(asked, defaults.output)
     return dataclasses.replace(defaults, **changes)
 

@@ -6,19 +6,22 @@ As StyleGAN2-ADA: half-life in images, optionally shortened to a share of the im
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
 from openstylegan.config import EmaConfig
 
+M = TypeVar("M", bound=nn.Module)
 
-class Ema:
+
+class Ema(Generic[M]):
     """`module` follows `source` with beta = 0.5^(batch / half-life)."""
 
-    def __init__(self, source: nn.Module, config: EmaConfig):
+    def __init__(self, source: M, config: EmaConfig):
         self.source, self.config = source, config
-        self.module = copy.deepcopy(source).eval().requires_grad_(False)
+        self.module: M = copy.deepcopy(source).eval().requires_grad_(False)
 
     def beta(self, cur_nimg: int, batch_size: int) -> float:
         """How much of the average is kept in a step; `cur_nimg` counts the images seen before it."""
@@ -31,7 +34,8 @@ class Ema:
     def update(self, cur_nimg: int, batch_size: int) -> None:
         """Moves the average one step."""
         beta = self.beta(cur_nimg, batch_size)
-        mine, theirs = list(self.module.parameters()), [p.detach() for p in self.source.parameters()]
+        mine = [p.detach() for p in self.module.parameters()]
+        theirs = [p.detach() for p in self.source.parameters()]
         torch._foreach_lerp_(mine, theirs, 1 - beta)
         for own, other in zip(self.module.buffers(), self.source.buffers(), strict=True):
             own.copy_(other)

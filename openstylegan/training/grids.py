@@ -27,9 +27,11 @@ class GridDataset(Protocol):
     """What a grid needs of a dataset."""
 
     image_shape: tuple[int, int, int]
-    label_dim: int
-    has_labels: bool
 
+    @property
+    def label_dim(self) -> int: ...
+    @property
+    def has_labels(self) -> bool: ...
     def __len__(self) -> int: ...
 
     def images(self, indices: np.ndarray) -> np.ndarray:

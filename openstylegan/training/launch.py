@@ -107,7 +107,8 @@ def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
         watch(children, stop)
     for pipe in pipes:
         with contextlib.suppress(EOFError):  # the child closed it without a report
-            raise_reported(*pipe.recv(), stop)
+            kind, text, number = pipe.recv()
+            raise_reported(kind, text, number, stop)
     failed = [n for n, child in enumerate(children) if child.exitcode != 0]
     if failed:
         codes = ", ".join(f"process {n}: {children[n].exitcode}" for n in failed)

@@ -25,22 +25,19 @@ from openstylegan.training.signals import Stopped, StopRequest
 def fetch(run: Run, stage: Stage) -> Batch:
     """This process's share of the next global batch, on the run's device."""
     nimg = run.state.counters.cur_nimg
-    positions = local_positions(stage.batch_size, stage.num_micro_batches, rank(), world_size())
+    positions = local_positions(stage.batch_size, stage.num_micro_batches, rank(), world_size()).tolist()
     images, labels = run.loader.fetch(nimg, positions, stage.batch_size)
     stream = SampleStream(run.config.seed, "fake_labels", (nimg,), positions)
     fake_labels = random_labels(run.dataset, stream, len(positions))
     reals = from_uint8(images.to(run.device)).to(run.dtype)
-    return Batch(
-        reals, labels.to(run.device, run.dtype), fake_labels.to(run.device, run.dtype), [int(p) for p in positions]
-    )
+    return Batch(reals, labels.to(run.device, run.dtype), fake_labels.to(run.device, run.dtype), positions)
 
 
 def train_step(run: Run) -> None:
     """One step: every phase that is due, on the same real pictures."""
     state, counters = run.state, run.state.counters
     stage = run.schedule.at(counters.cur_nimg)
-    for network in (state.G, state.D, state.ema.module):
-        network.set_lod(stage.lod)
+    state.set_lod(stage.lod)
     for player in state.players.values():
         player.set_lr_scale(stage.lr_scale)
     batch = fetch(run, stage)

@@ -23,7 +23,7 @@ from openstylegan.training.launch import pick_device, run_processes, share_path,
 from openstylegan.training.loop import train_loop
 from openstylegan.training.progress import Progress
 from openstylegan.training.signals import StopRequest, listen
-from openstylegan.training.tick import Ticks
+from openstylegan.training.tick import Ticks, memory_gb
 
 SHOWN_STATS = ("Loss/G/loss", "Loss/D/loss", "Loss/D/reg", "Loss/G/reg")
 DISPLAY_SECONDS = 0.5
@@ -42,6 +42,7 @@ class Job:
     device: str = "auto"
     allow_tf32: bool = False
     cudnn_benchmark: bool = True
+    preset: TrainConfig | None = None
 
     def open_device(self) -> torch.device:
         """This process's device, set to compute as asked."""
@@ -64,6 +65,7 @@ def train(
     outdir: str | os.PathLike[str] = "runs",
     *,
     description: str | None = None,
+    preset: TrainConfig | None = None,
     gpus: int = 1,
     device: str = "auto",
     allow_tf32: bool = False,
@@ -72,12 +74,13 @@ def train(
     """Trains a new run in a new folder below `outdir` and returns the folder.
 
     `gpus` processes are started on this machine (on a CPU they share its cores); under `torchrun` they are there
-    already. Raises `InputError`, or `Stopped` after a signal, with a checkpoint written.
+    already. `preset`: what the configuration was made from, so that the report marks what differs. Raises `InputError`,
+    or `Stopped` after a signal, with a checkpoint written.
     """
     name = description or f"{Path(config.data.path).stem}-{config.preset or 'custom'}"
     folder = None if under_torchrun() else run_folder.new_run_folder(Path(outdir), name)
     try:
-        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark)
+        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark, preset)
         opened = run_processes(run_job, job, gpus, device)
     except InputError:
         if folder is not None:
@@ -115,10 +118,16 @@ def run_job(job: Job) -> Path:
     if job.resume:
         restore(run, folder, log)
     elif is_main():
-        run_folder.begin(folder, job.config, device)
+        run_folder.begin(folder, job.config, device, job.preset)
     barrier()
     stop = StopRequest()
-    with Progress(job.config.total_kimg) as progress, listen(stop), contextlib.closing(run.loader):
+    minutes = job.config.max_minutes
+    seconds = None if minutes is None else minutes * 60
+    with (
+        Progress(job.config.total_kimg, total_seconds=seconds) as progress,
+        listen(stop),
+        contextlib.closing(run.loader),
+    ):
         display = StepDisplay(progress)
         ticks = Ticks(run, folder, progress, lambda text: display.message(text, log))
         with contextlib.closing(ticks):
@@ -164,7 +173,14 @@ class StepDisplay:
         pending = run.state.stats.pending
         latest = {n: float(pending[n][1] / pending[n][0]) for n in SHOWN_STATS if n in pending}
         speed = (nimg - self.shown_nimg) / (now - self.shown_at) if self.shown_nimg >= 0 else None
-        self.progress.update(kimg=nimg / 1000, images_per_second=speed, stats=latest, p=float(run.state.augment.p))
+        self.progress.update(
+            kimg=nimg / 1000,
+            seconds=run.state.counters.seconds,
+            images_per_second=speed,
+            stats=latest,
+            p=float(run.state.augment.p),
+            memory_gb=memory_gb(),
+        )
         self.shown_at, self.shown_nimg = now, nimg
 
     def message(self, text: str, log: Callable[[str], None]) -> None:

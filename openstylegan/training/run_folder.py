@@ -20,6 +20,7 @@ from openstylegan.errors import InputError
 from openstylegan.files import clear_write_errors, write_json
 
 CONFIG_FILE = "config.json"
+PRESET_FILE = "preset.json"
 ENVIRONMENT_FILE = "environment.json"
 STATS_FILE = "stats.jsonl"
 LOG_FILE = "log.txt"
@@ -69,9 +70,11 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def begin(folder: Path, config: TrainConfig, device: torch.device) -> None:
-    """Writes the configuration and the environment."""
+def begin(folder: Path, config: TrainConfig, device: torch.device, preset: TrainConfig | None) -> None:
+    """Writes the configuration, what its preset alone would have been (if known), and the environment."""
     configs.save(folder / CONFIG_FILE, config)
+    if preset is not None:
+        configs.save(folder / PRESET_FILE, preset)
     write_json(folder / ENVIRONMENT_FILE, environment(device))
 
 

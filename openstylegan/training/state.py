@@ -36,13 +36,19 @@ class TrainState:
 
     G: Generator
     D: Discriminator
-    ema: Ema
+    ema: Ema[Generator]
     augment: Augment
     players: dict[str, Player]
     phases: list[Phase]
     stats: Stats = field(default_factory=Stats)
     health: Health = field(default_factory=Health)
     counters: Counters = field(default_factory=Counters)
+
+    def set_lod(self, lod: float) -> None:
+        """Sets the level of detail of all networks."""
+        self.G.set_lod(lod)
+        self.ema.module.set_lod(lod)
+        self.D.set_lod(lod)
 
     def modules(self) -> dict[str, nn.Module]:
         """The modules whose parameters and buffers change, by the name they have in a checkpoint."""

@@ -116,6 +116,7 @@ class Ticks:
         """The networks as others load them."""
         view.snapshot = self.folder / f"network-snapshot-{view.kimg:06d}.safetensors"
         self.snapshot_to(view.snapshot)
+        self.progress.update(snapshot=view.snapshot.name)
         keep = self.run.config.output.keep_snapshots
         if keep is not None and keep > 0:
             numbered = sorted(p for p in self.folder.glob("network-snapshot-*.safetensors") if p.name != BEST_SNAPSHOT)
@@ -153,7 +154,9 @@ class Ticks:
             return
         for record in records:
             record.append_to(self.folder, kimg=run.state.counters.cur_nimg / 1000)
-            self.log(f"kimg {view.kimg}: " + ", ".join(f"{k} {v:.4g}" for k, v in record.results.items()))
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in record.results.items())
+            self.log(f"kimg {view.kimg}: {shown}")
+            self.progress.update(metric=shown)
         if view.is_best:
             self.snapshot_to(self.folder / BEST_SNAPSHOT)
 
@@ -207,7 +210,7 @@ class Ticks:
             "Timing/sec_per_tick": view.seconds,
             "Timing/sec_per_kimg": view.seconds / kimg_in_tick,
             "Timing/maintenance_sec": self.maintenance_seconds,
-            "Resources/cpu_mem_gb": psutil.Process().memory_info().rss / GIB,
+            "Resources/cpu_mem_gb": memory_gb(),
             "Resources/peak_gpu_mem_gb": peak_gpu_memory_gb(self.run.device),
         }
 
@@ -232,6 +235,11 @@ class Ticks:
 def dataset_facts(run: Run) -> dict[str, Any]:
     """Which pictures the run was trained on."""
     return {"name": run.dataset.name, "content_hash": run.dataset.content_hash, "num_images": len(run.dataset)}
+
+
+def memory_gb() -> float:
+    """Main memory of this process, in GiB."""
+    return float(psutil.Process().memory_info().rss / GIB)
 
 
 def peak_gpu_memory_gb(device: torch.device) -> float:
