@@ -5,8 +5,8 @@ Papers: equalized learning rate, minibatch standard deviation: Progressive GAN (
 
 Parameters are stored unscaled under the originals' names and multiplied by their gain at run time.
 
-Differs from StyleGAN2-ADA: the gain of a convolution's weight is put where it costs nothing (the FIR filter, or the
-gain of a positively homogeneous activation) instead of on the weight itself; equal up to rounding.
+Differs from StyleGAN2-ADA: the gain of a convolution's weight joins the gain of a positively homogeneous activation,
+which costs nothing, instead of being multiplied into the weight; equal up to rounding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from torch import Tensor, nn
 from openstylegan.errors import InputError
 from openstylegan.ops.bias_act import ACTIVATIONS, bias_act
 from openstylegan.ops.conv2d_resample import conv2d_resample
+from openstylegan.ops.tail import HOMOGENEOUS
 from openstylegan.ops.upfirdn2d import setup_filter
 from openstylegan.registry import lookup
-
-HOMOGENEOUS = frozenset({"linear", "relu", "lrelu"})
-"""Activations with act(g x) = g act(x) for g > 0."""
 
 
 def normalize_second_moment(x: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -95,6 +93,7 @@ class Conv2d(nn.Module):
         self.padding = kernel_size // 2
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
         self.act_gain = ACTIVATIONS[activation].gain
+        self.is_linear_map = activation == "linear" and not bias and conv_clamp is None
         self.register_buffer("resample_filter", setup_filter(list(resample_filter)))
         weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
         zeros = torch.zeros(out_channels) if bias else None
@@ -109,9 +108,11 @@ class Conv2d(nn.Module):
         """[N, in, H, W] -> [N, out, H up / down, W up / down]; the clamp limit is multiplied by `gain` too."""
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
         weight, bias, act_gain = self.weight, self.bias, self.act_gain * gain
-        # act(g y + b) = g act(y + b / g): for these activations the weight's gain joins the gain of the activation.
-        # Not in float16, whose range the unscaled sums would leave.
-        if self.activation in HOMOGENEOUS and x.dtype != torch.float16:
+        if self.is_linear_map:
+            weight, act_gain = weight * (self.weight_gain * act_gain), 1.0
+        elif self.activation in HOMOGENEOUS and x.dtype != torch.float16:
+            # act(g y + b) = g act(y + b / g): the weight's gain joins the gain of the activation. Not in float16,
+            # whose range the unscaled sums would leave.
             bias = None if bias is None else bias / self.weight_gain
             act_gain = act_gain * self.weight_gain
         else:
@@ -125,6 +126,8 @@ class Conv2d(nn.Module):
             padding=self.padding,
             flip_weight=self.up == 1,
         )
+        if self.is_linear_map:
+            return x
         bias = None if bias is None else bias.to(x.dtype)
         return bias_act(x, bias, act=self.activation, gain=act_gain, clamp=clamp)
 

@@ -61,6 +61,13 @@ def test_conv(activation, kernel_size, resampling):
     torch.testing.assert_close(layer(x, gain), expected)
 
 
+def test_conv_without_bias_is_a_linear_map():
+    layer = Conv2d(3, 4, 1, bias=False, down=2).double()
+    x = normal(2, 3, 8, 6)
+    expected = conv2d_resample(x, layer.weight * (0.5 / math.sqrt(3)), f=layer.resample_filter, down=2)
+    torch.testing.assert_close(layer(x, 0.5), expected)
+
+
 def test_conv_gradients_to_second_order():
     layer = Conv2d(2, 2, 3, activation="lrelu", down=2).double()
     x = normal(1, 2, 4, 4).requires_grad_()
