@@ -1,7 +1,7 @@
 """The augmentation pipe once more, in NumPy float64, at a fixed percentile: one sample, one transform after the other.
 
 StyleGAN2-ADA (arXiv 2006.06676), appendix B. Every draw is its percentile q; a normal number's is erfinv(2 q - 1), as
-in the original's debugging option, and the second rotation is left out. All of the picture is mirrored around it.
+in the original's debugging option, and the second rotation is left out.
 """
 
 from __future__ import annotations
@@ -81,10 +81,23 @@ def bilinear(plane: Array, x: Array, y: Array) -> Array:
     return out
 
 
+def margins(m: Array, height: int, width: int) -> tuple[int, int, int, int]:
+    """How far the picture is mirrored around itself, (left, right, top, bottom): as far as its corners reach, and 6."""
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    corners = m @ np.array([[-cx, cx, cx, -cx], [-cy, -cy, cy, cy], [1, 1, 1, 1]])
+    left, top = (-corners[:2]).max(axis=1) + (6 - cx, 6 - cy)
+    right, bottom = corners[:2].max(axis=1) + (6 - cx, 6 - cy)
+    x = [math.ceil(min(max(side, 0), width - 1)) for side in (left, right)]
+    y = [math.ceil(min(max(side, 0), height - 1)) for side in (top, bottom)]
+    return x[0], x[1], y[0], y[1]
+
+
 def moved(plane: Array, m: Array) -> Array:
     """[H, W] resampled by the inverse transform m, at twice the rate and between two low-pass filters."""
     height, width = plane.shape
-    grown = np.pad(plane, [(height - 1,) * 2, (width - 1,) * 2], mode="reflect")
+    left, right, top, bottom = margins(m, height, width)
+    grown = np.pad(plane, [(top, bottom), (left, right)], mode="reflect")
+    m = translation((left - right) / 2, (top - bottom) / 2) @ m
     taps = SYM6 / SYM6.sum()
     fine = oracles.upfirdn2d(grown[None, None], taps, (2, 2), (1, 1), (6, 5, 6, 5), gain=4)[0, 0]
     m = scaling(2, 2) @ m @ scaling(0.5, 0.5)
