@@ -2,7 +2,7 @@
 
 Reflect, enlarge twice with the wavelet, sample bilinearly, reduce with the wavelet: one linear map of the picture.
 - A sample that is not rotated, or by quarter turns only, transforms rows and columns apart: the whole chain is one
-  small matrix along each axis. (At the strengths that training settles at, most samples are of this kind.)
+  small matrix along each axis (`axes.py`). At strength p a share 1 - p of the samples is of this kind.
 - Any other sample enlarges just the window of its reflected picture that the grid reaches. Filters along an axis are
   banded matrices, applied as tiles; only the bilinear sampling itself is `grid_sample`.
 Each sample is computed by itself, so its numbers do not depend on the rest of the batch, and nothing but its matrix is
