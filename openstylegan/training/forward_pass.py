@@ -102,6 +102,10 @@ class ForwardPass:
     def stream(self, purpose: str, num: int) -> SampleStream:
         return self.moment.stream(purpose, self.batch.positions[:num], self.device)
 
+    def host_stream(self, purpose: str, num: int) -> SampleStream:
+        """As `stream`, drawn on the CPU: the same numbers on every device, and no wait for the GPU to read them."""
+        return self.moment.stream(purpose, self.batch.positions[:num], torch.device("cpu"))
+
     def report(self, name: str, values: Tensor) -> None:
         self.tally.report(name, values)
 
@@ -146,13 +150,12 @@ class ForwardPass:
         return ws
 
     def latents(self, purpose: str, num: int) -> Tensor:
-        """z [num, z_dim]; drawn on the CPU, so that they are the same on every device."""
-        stream = self.moment.stream(purpose, self.batch.positions[:num], torch.device("cpu"))
-        return stream.normal((num, self.G.z_dim)).to(self.device)
+        """z [num, z_dim]."""
+        return self.host_stream(purpose, num).normal((num, self.G.z_dim)).to(self.device)
 
     def discriminate(self, images: Images, c: Tensor, which: str) -> Tensor:
         """Logits of augmented images, with their statistics."""
-        logits = self.D(self.augment(images, self.stream(f"augment_{which}", self.num_samples)), c)
+        logits = self.D(self.augment(images, self.host_stream(f"augment_{which}", self.num_samples)), c)
         self.report(f"Loss/scores/{which}", logits)
         self.report(f"Loss/signs/{which}", logits.sign())
         return logits
