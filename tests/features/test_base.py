@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from openstylegan.errors import InputError
-from openstylegan.features.base import CHUNK_ON_CPU, as_rgb, in_chunks
+from openstylegan.features.base import CHUNK_ON_CPU, as_rgb, in_chunks, one_thread_an_operation
 
 
 def test_grey_is_repeated() -> None:
@@ -45,3 +45,29 @@ def test_chunks_have_one_size_and_nothing_of_the_filling_is_left(num: int) -> No
     images = torch.arange(num * 3).view(num, 3, 1, 1)
     assert torch.equal(in_chunks(double, images), 2 * images.flatten(1))
     assert set(sizes) == {CHUNK_ON_CPU}
+
+
+def test_chunks_run_without_gradients_and_with_one_thread_each() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    threads = []
+
+    def weigh(chunk: torch.Tensor) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return chunk.flatten(1) * weight
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = in_chunks(weigh, torch.ones(3 * CHUNK_ON_CPU, 3, 1, 1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert not found.requires_grad
+    assert threads == [1, 1, 1]
+
+
+def test_the_number_of_threads_comes_back_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="on purpose"), one_thread_an_operation():
+        raise RuntimeError("on purpose")
+    assert torch.get_num_threads() == before

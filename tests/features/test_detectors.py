@@ -14,6 +14,9 @@ from openstylegan.features.weights import WeightPolicy
 from openstylegan.files import sha256_file
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
 class SmallDetector(nn.Module):
     """Takes uint8 images of any size; features are colour means of quadrants, probabilities a softmax of them."""
 

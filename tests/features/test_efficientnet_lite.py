@@ -135,6 +135,17 @@ def test_features_do_not_depend_on_the_batch(extractor: EfficientNetLiteFeatures
     assert torch.equal(extractor(images.flip(0)), together.flip(0))
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_features_do_not_depend_on_the_threads(extractor: EfficientNetLiteFeatures, num_threads: int) -> None:
+    images, before = demo_pictures([118, 119, 123, 146, 1115, 1404]), torch.get_num_threads()
+    expected = extractor(images)
+    torch.set_num_threads(num_threads)
+    try:
+        assert torch.equal(extractor(images), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_size_and_channels_may_be_any(extractor: EfficientNetLiteFeatures) -> None:
     images = torch.randint(0, 256, (1, 4, 300, 40), dtype=torch.uint8)
     features = extractor(images)
