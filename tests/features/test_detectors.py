@@ -13,7 +13,6 @@ from openstylegan.features import EXTRACTORS, check_weights, load_extractor
 from openstylegan.features.weights import WeightPolicy
 from openstylegan.files import sha256_file
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
