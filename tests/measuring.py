@@ -12,8 +12,8 @@ from torch import Tensor
 from openstylegan.features import EXTRACTORS
 from openstylegan.features.base import as_rgb
 from openstylegan.files import append_line
+from openstylegan.metrics import METRICS
 from openstylegan.metrics.evaluate import Setup, evaluate
-from openstylegan.metrics.table import METRICS
 
 SHAPE = (3, 4, 4)
 

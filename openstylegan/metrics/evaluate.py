@@ -29,11 +29,11 @@ from openstylegan.errors import InputError
 from openstylegan.features import check_weights, load_extractor
 from openstylegan.features.base import FeatureExtractor
 from openstylegan.features.weights import WeightPolicy
+from openstylegan.metrics import METRICS, Metric
 from openstylegan.metrics.cache import cache_key, cache_path, load_set, save_set
 from openstylegan.metrics.collect import Pictures, Progress, Want, collect, share, silent
 from openstylegan.metrics.record import MetricRecord
 from openstylegan.metrics.statistics import FeatureSet
-from openstylegan.metrics.table import METRICS, Metric
 from openstylegan.registry import lookup
 
 

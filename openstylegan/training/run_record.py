@@ -19,7 +19,7 @@ import numpy as np
 
 from openstylegan.errors import InputError
 from openstylegan.files import read_json, read_lines
-from openstylegan.metrics.table import METRICS
+from openstylegan.metrics import METRICS
 
 GRID_NAME = re.compile(r"fakes(?:_init|(\d+))\.png")
 SNAPSHOT_NAME = re.compile(r"network-snapshot-(\d+)")

@@ -14,12 +14,12 @@ from openstylegan.data.dataset import open_dataset
 from openstylegan.data.demo import demo_path
 from openstylegan.errors import InputError
 from openstylegan.files import read_lines
+from openstylegan.metrics import METRICS
 from openstylegan.metrics.collect import Want, collect
 from openstylegan.metrics.evaluate import Setup, check_available, evaluate, is_better, whole
 from openstylegan.metrics.fid import fid
 from openstylegan.metrics.precision_recall import precision_recall
 from openstylegan.metrics.statistics import RunningMoments, feature_set, moments_of
-from openstylegan.metrics.table import METRICS
 from openstylegan.training.launch import run_processes
 
 OURS = ["fd_efflite0", "kd_efflite0", "pr_efflite0"]
