@@ -14,6 +14,7 @@ from torch import Tensor
 
 from openstylegan.images import leaves
 from openstylegan.losses.base import ForwardPass, LossTerm
+from openstylegan.ops.gradients import no_weight_gradients
 
 
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor, create_graph: bool = True) -> Tensor:
@@ -22,7 +23,8 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor, create_graph: bool =
     `images` [N, C, H, W] depend on `ws` [N, num_ws, w_dim]; `noise` is standard normal, shaped as `images`.
     """
     scaled = noise.to(images.dtype) / math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images * scaled).sum(), ws, create_graph=create_graph)
+    with no_weight_gradients():
+        (gradient,) = torch.autograd.grad((images * scaled).sum(), ws, create_graph=create_graph)
     return gradient.square().sum(2).mean(1).sqrt()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from openstylegan.images import Images, leaves
 from openstylegan.losses.base import ForwardPass, LossTerm
+from openstylegan.ops.gradients import no_weight_gradients
 
 
 def squared_gradient(logits: Tensor, images: Images) -> Tensor:
@@ -17,7 +18,8 @@ def squared_gradient(logits: Tensor, images: Images) -> Tensor:
 
     `images` must require gradients and `logits` depend on them; the result can be differentiated again.
     """
-    gradients = torch.autograd.grad(logits.sum(), leaves(images), create_graph=True)
+    with no_weight_gradients():
+        gradients = torch.autograd.grad(logits.sum(), leaves(images), create_graph=True)
     return torch.stack([g.square().sum([1, 2, 3]) for g in gradients]).sum(0)
 
 

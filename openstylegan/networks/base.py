@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from openstylegan.errors import InputError
 from openstylegan.images import Images
+from openstylegan.ops.paths import fast
 from openstylegan.registry import check_options, lookup
 
 PRECISIONS: Mapping[str, torch.dtype | None] = {
@@ -143,7 +144,7 @@ class PrecisionBlock(nn.Module):
 
         CPU convolutions are fastest channels-last at every dtype; on a GPU that holds for half precision only.
         """
-        channels_last = x.device.type == "cpu" or (self.channels_last_on_gpu and dtype.itemsize == 2)
+        channels_last = fast(x) or (self.channels_last_on_gpu and dtype.itemsize == 2)
         return x.to(dtype=dtype, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
