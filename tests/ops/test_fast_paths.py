@@ -132,7 +132,7 @@ def test_winograd_is_taken_where_it_pays() -> None:
     assert convolution._winograd_pays(x, shape, same)
     assert not convolution._winograd_pays(x.bfloat16(), shape, same)
     assert not convolution._winograd_pays(x[:, :, :7], shape, same)
-    assert not convolution._winograd_pays(x[:2], shape, same)
+    assert not convolution._winograd_pays(x[:1], shape, same)
     assert not convolution._winograd_pays(x, (128, 256, 3, 3), same)
     assert not convolution._winograd_pays(x, shape, Geometry(2, (1, 1)))
 
