@@ -252,6 +252,7 @@ class SynthesisNetwork(nn.Module):
         `noise_mode` is "random" (drawn from `noise_source`, else from torch's global generator), "const" (the
         noise_const buffers) or "none". `force_fp32` switches low precision off for this call. `fused_modconv` None
         means: modulate the weights rather than the activations in evaluation, unless a low-precision batch is > 1.
+        Both forms are equal but for rounding, and the fast path of the op takes the cheaper one whatever is asked.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise InputError(f"expected ws of shape [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}")
