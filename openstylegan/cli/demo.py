@@ -16,7 +16,7 @@ def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int
     outdir
         Where the run folder is made.
     minutes
-        How long to train (5.5).
+        How long to train (5).
     seed
         Decides every random draw (0).
     """

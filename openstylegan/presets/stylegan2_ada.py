@@ -25,7 +25,7 @@ from openstylegan.errors import InputError
 from openstylegan.registry import lookup
 
 G_REG_INTERVAL, D_REG_INTERVAL = 4, 16
-ADA_KIMG, ADA_KIMG_RESUMED = 500, 100
+ADA_KIMG_RESUMED = 100
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class BaseConfig:
     path_length_weight: float = 2.0
     style_mixing_prob: float = 0.9
     d_architecture: str = "resnet"
+    use_noise: bool = True
+    ada_kimg: float = 500
 
 
 BASE_CONFIGS: dict[str, BaseConfig] = {
@@ -147,14 +149,14 @@ def base_config(options: Options, resolution: int) -> BaseConfig:
     return lookup(BASE_CONFIGS, options.cfg, "configuration (--cfg)")
 
 
-def augmentation(options: Options) -> Component:
+def augmentation(options: Options, base: BaseConfig) -> Component:
     """What stands before the discriminator. Strength 0 leaves the pipeline out."""
     if options.aug == "noaug" or (options.aug == "fixed" and options.p == 0):
         return Component("none")
     preset = options.augpipe or "bgc"
     if options.aug == "fixed":
         return Component("fixed", {"p": options.p, "preset": preset})
-    kimg = ADA_KIMG if options.resume is None else ADA_KIMG_RESUMED
+    kimg = base.ada_kimg if options.resume is None else ADA_KIMG_RESUMED
     target = 0.6 if options.target is None else options.target
     return Component("ada", {"preset": preset, "target": target, "kimg": kimg})
 
@@ -192,7 +194,7 @@ def players(options: Options, base: BaseConfig) -> tuple[PlayerConfig, PlayerCon
         "z_dim": 512,
         "w_dim": 512,
         "mapping_kwargs": {"num_layers": base.map_layers},
-        "synthesis_kwargs": {**widths, **numerics, **layout},
+        "synthesis_kwargs": {**widths, **numerics, **layout, "use_noise": base.use_noise},
     }
     discriminator = {
         **widths,
@@ -231,7 +233,7 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
         discriminator=discriminator,
         phases=phases(base, gamma),
         schedule=batches(options, base),
-        augment=augmentation(options),
+        augment=augmentation(options, base),
         ema=EmaConfig(base.ema_kimg, base.ema_rampup if options.resume is None else None),
         output=options.output,
         style_mixing_prob=base.style_mixing_prob,
