@@ -46,7 +46,8 @@ def modulated_conv2d(
 
     y_n = conv(x_n, d_no w_oi s_ni) + noise, with d_no = (sum_ikk (w_oi s_ni)^2 + 1e-8)^-1/2, or 1 without `demodulate`.
     noise: already scaled, [H', W'] or [N, 1, H', W'] of the output. fused_modconv True scales the weights (one group a
-    sample), False scales input and output; equal but for rounding. Raises `InputError` for shapes that do not fit.
+    sample), False scales input and output; equal but for rounding, and the fast path takes whichever is cheaper. Raises
+    `InputError` for shapes that do not fit.
     """
     if x.dtype == torch.float16 or not fast(x):
         return modulated_conv2d_reference(

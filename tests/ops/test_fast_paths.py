@@ -196,6 +196,20 @@ def test_one_large_picture_folds_the_styles_into_the_weights() -> None:
     assert relative_error(modulated_conv2d_bias_act(x, w, s, noise, b, **options), expected) <= 1e-13
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("options", [{}, {"up": 2, "flip_weight": False}], ids=["same", "up"])
+def test_modulated_layer_in_low_precision(options: dict, dtype: torch.dtype) -> None:
+    def layer(x: Tensor, w: Tensor, s: Tensor, b: Tensor) -> Tensor:
+        return modulated_conv2d_bias_act(x, w, s, None, b, padding=1, resample_filter=F4, act="lrelu", **options)
+
+    x, w, s, b = random(4, 16, 8, 8), random(8, 16, 3, 3, seed=1), random(4, 16, seed=2) + 2, random(8, seed=3)
+    expected, inputs = layer(x, w, s, b), [t.float().requires_grad_() for t in (w, s, b)]
+    actual = layer(x.to(dtype), *inputs)
+    assert actual.dtype == dtype
+    assert relative_error(actual.double(), expected) <= 2e-2
+    assert all(g.dtype == torch.float32 for g in torch.autograd.grad(actual.float().square().sum(), inputs))
+
+
 def test_filtered_lrelu() -> None:
     def layer(x: Tensor, b: Tensor) -> Tensor:
         return filtered_lrelu(x, F12, F12, b, up=2, down=2, padding=[11, 10, 11, 10], clamp=0.9)
