@@ -73,8 +73,8 @@ def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
 def weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) -> Tensor:
     """The gradient [O, I, kh, kw] of `correlate` with respect to its weights, in the layout of a parameter.
 
-    Another layout would be paid for twice: in the sum with the demodulation's gradient (19 ms of a layer's 60) and in
-    the copy that autograd keeps.
+    Another layout would be paid for twice: in the sum with the demodulation's gradient (19 ms instead of 6 for
+    512 x 512 kernels) and in the copy that autograd keeps.
     """
     return _weight_gradient(x, gy, geometry, kernel).contiguous()
 

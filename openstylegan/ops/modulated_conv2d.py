@@ -126,7 +126,7 @@ def _fast(
 ) -> Tensor:
     """The fast path: one convolution for the whole batch between two scalings, the second joined with the tail.
 
-    Grouped convolutions over the batch take 1.5-2 times as long on a CPU and make weights a sample.
+    A grouped convolution over the batch would need weights of its own for every sample.
     """
     dtype = x.dtype
     d = _demodulation(weight, styles) if demodulate else None
