@@ -82,9 +82,7 @@ def load(path: str | os.PathLike[str]) -> Networks:
     file = find_snapshot(path)
     tensors, about = read_tensors(file)
     if about.get("format") != FORMAT or "networks" not in about:
-        raise InputError(
-            f"{file} is not a network snapshot of format {FORMAT}; was it written by a newer version?"
-        )
+        raise InputError(f"{file} is not a network snapshot of format {FORMAT}; was it written by a newer version?")
     described = {name: from_dict(Component, value) for name, value in about["networks"].items()}
     made: dict[str, Any] = {"G": None, "D": None, "G_ema": None}
     tables: dict[str, tuple[Any, str, str]] = {

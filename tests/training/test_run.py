@@ -152,7 +152,7 @@ def test_processes_started_by_the_command_stop_together(pictures: Path, tmp_path
 
 def test_torchrun_trains(pictures: Path, tmp_path: Path) -> None:
     arguments = new_run(pictures, tmp_path, 0.032, "--gpus=2", "--batch-gpu=4")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*torchrun, "-m", "openstylegan.cli.main", *arguments],
         env=ENVIRONMENT,
