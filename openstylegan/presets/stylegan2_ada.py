@@ -47,6 +47,9 @@ class BaseConfig:
     d_architecture: str = "resnet"
     use_noise: bool = True
     ada_kimg: float = 500
+    latent_dim: int = 512
+    map_lr_multiplier: float = 0.01
+    mbstd_channels: int = 1
 
 
 BASE_CONFIGS: dict[str, BaseConfig] = {
@@ -191,9 +194,9 @@ def players(options: Options, base: BaseConfig) -> tuple[PlayerConfig, PlayerCon
     numerics: dict[str, Any] = {"num_fp16_res": 0 if options.fp32 else 4, "conv_clamp": None if options.fp32 else 256}
     layout = {"fp16_channels_last": True} if options.nhwc else {}
     generator = {
-        "z_dim": 512,
-        "w_dim": 512,
-        "mapping_kwargs": {"num_layers": base.map_layers},
+        "z_dim": base.latent_dim,
+        "w_dim": base.latent_dim,
+        "mapping_kwargs": {"num_layers": base.map_layers, "lr_multiplier": base.map_lr_multiplier},
         "synthesis_kwargs": {**widths, **numerics, **layout, "use_noise": base.use_noise},
     }
     discriminator = {
@@ -201,7 +204,7 @@ def players(options: Options, base: BaseConfig) -> tuple[PlayerConfig, PlayerCon
         **numerics,
         "architecture": base.d_architecture,
         "block_kwargs": {"freeze_layers": options.freezed, **layout},
-        "epilogue_kwargs": {"mbstd_group_size": base.mbstd},
+        "epilogue_kwargs": {"mbstd_group_size": base.mbstd, "mbstd_num_channels": base.mbstd_channels},
     }
     return (
         PlayerConfig(Component("stylegan2", generator), lr=options.glr or base.lrate),

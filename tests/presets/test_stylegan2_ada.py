@@ -81,7 +81,7 @@ def test_auto(case: tuple[int, int]) -> None:
     assert config.generator.lr == (0.002 if case[0] >= 1024 else 0.0025)
     widths = config.generator.network.options["synthesis_kwargs"]["channel_base"]
     assert widths == (32768 if case[0] >= 512 else 16384)
-    assert config.generator.network.options["mapping_kwargs"] == {"num_layers": 2}
+    assert config.generator.network.options["mapping_kwargs"] == {"num_layers": 2, "lr_multiplier": 0.01}
     mbstd = config.discriminator.network.options["epilogue_kwargs"]["mbstd_group_size"]
     assert mbstd == min(batch // case[1], 4)
 
