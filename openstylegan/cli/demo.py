@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SCORE = "fd_efflite0"
 SIDE = 32
+SPINS = "1000"
+"""How long threads wait awake for one another. Beside one busy program on two cores training is twice as fast so (55
+against 28 images a second), and a tenth slower alone (99 against 113)."""
 
 
 def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int | None = None) -> int:
@@ -20,6 +24,7 @@ def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int
     seed
         Decides every random draw (0).
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
     from openstylegan.cli.train import begin, make_config
     from openstylegan.cli.train_arguments import TrainArguments
     from openstylegan.data.demo import demo_path
