@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/openstylegan demo --outdir $(OUT)
 
 test: install lint
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: install
 	$(BIN)/ruff check .

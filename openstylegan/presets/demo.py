@@ -43,6 +43,6 @@ OPTIONS = Options(
         checkpoint_ticks=4,
         grid=(12, 8),
         metrics=("fd_efflite0",),
-        metric_images=1000,
+        metric_images=500,
     ),
 )
