@@ -42,6 +42,15 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def agree(device: torch.device, *flags: bool) -> list[bool]:
+    """Each flag, raised on any process: signals, clocks and full memories do not reach all processes alike."""
+    if not is_distributed():
+        return list(flags)
+    votes = torch.tensor([float(flag) for flag in flags], device=device)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    return [bool(v) for v in votes.tolist()]
+
+
 def broadcast(tensors: Iterable[Tensor]) -> None:
     """Gives every process the main process's values, in place."""
     if is_distributed():

@@ -50,6 +50,10 @@ class PathLength(LossTerm):
         self.weight, self.batch_shrink, self.decay = weight, batch_shrink, decay
         self.register_buffer("pl_mean", torch.zeros([]))
 
+    def whole_samples(self, num: int) -> int:
+        """Micro-batches that shrink without remainder use the samples that the uncut batch uses (`training.memory`)."""
+        return self.batch_shrink if num % self.batch_shrink == 0 else num
+
     def lengths(self, f: ForwardPass, create_graph: bool) -> Tensor:
         """Lengths of new fakes from the first samples of the micro-batch."""
         num = max(1, f.num_samples // self.batch_shrink)

@@ -161,6 +161,10 @@ class MinibatchStddev(nn.Module):
         super().__init__()
         self.group_size, self.num_channels = group_size, num_channels
 
+    def whole_samples(self, num: int) -> int:
+        """Micro-batches that hold whole groups have the groups of the uncut batch (`training.memory`)."""
+        return num if self.group_size is None else min(self.group_size, num)
+
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C + num_channels, H, W]."""
         return minibatch_stddev(x, self.group_size, self.num_channels)

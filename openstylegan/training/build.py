@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from openstylegan.augment import AUGMENTS
 from openstylegan.config import Component, PlayerConfig, TrainConfig
 from openstylegan.data.dataset import ImageDataset, open_dataset
 from openstylegan.data.loader import BatchLoader
-from openstylegan.distributed import broadcast, world_size
+from openstylegan.distributed import broadcast, is_main, world_size
 from openstylegan.errors import InputError
 from openstylegan.losses import LOSS_TERMS
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
@@ -21,16 +22,26 @@ from openstylegan.networks.base import set_precision
 from openstylegan.randomness import key
 from openstylegan.registry import build
 from openstylegan.training.ema import Ema
+from openstylegan.training.memory import within
 from openstylegan.training.phase import Phase, StepContext
 from openstylegan.training.players import Player
-from openstylegan.training.schedule import SCHEDULES, Schedule
+from openstylegan.training.schedule import SCHEDULES, Schedule, Stage
 from openstylegan.training.state import TrainState
 from openstylegan.training.transfer import transfer
 
 
+def print_notice(text: str) -> None:
+    """A line to the error output, from the main process."""
+    if is_main():
+        print(f"openstylegan: {text}", file=sys.stderr)
+
+
 @dataclass
 class Run:
-    """A run in progress: its configuration, its data, its schedule, and the state that owns all that changes."""
+    """A run in progress: its configuration, its data, its schedule, and the state that owns all that changes.
+
+    `tell` gets what the user should know at once, a line each, on every process.
+    """
 
     config: TrainConfig
     components: dict[str, Component]
@@ -41,6 +52,12 @@ class Run:
     schedule: Schedule
     state: TrainState
     context: StepContext
+    tell: Callable[[str], None] = print_notice
+
+    def stage(self) -> Stage:
+        """What holds for the next step: the schedule's stage, cut finer where memory was found to be short."""
+        stage = self.schedule.at(self.state.counters.cur_nimg)
+        return within(stage, self.state.counters.micro_batch, self.state.modules().values(), world_size())
 
     @property
     def dtype(self) -> torch.dtype:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-import torch
-
 from openstylegan.data.loader import random_labels
-from openstylegan.distributed import is_distributed, rank, world_size
+from openstylegan.distributed import agree, rank, world_size
+from openstylegan.errors import InputError
 from openstylegan.images import from_uint8
 from openstylegan.randomness import SampleStream
 from openstylegan.training.build import Run
 from openstylegan.training.forward_pass import Batch, local_positions
+from openstylegan.training.memory import OutOfMemory, next_smaller, release_memory
+from openstylegan.training.phase import Phase
 from openstylegan.training.schedule import Stage
 from openstylegan.training.signals import Stopped, StopRequest
 
@@ -36,19 +36,46 @@ def fetch(run: Run, stage: Stage) -> Batch:
 def train_step(run: Run) -> None:
     """One step: every phase that is due, on the same real pictures."""
     state, counters = run.state, run.state.counters
-    stage = run.schedule.at(counters.cur_nimg)
+    stage = run.stage()
     state.set_lod(stage.lod)
     for player in state.players.values():
         player.set_lr_scale(stage.lr_scale)
     batch = fetch(run, stage)
-    num_local = stage.num_micro_batches // world_size()
     for phase in state.phases:
         if phase.is_due(counters.step):
-            phase.step(run.context, batch, counters.cur_nimg, stage.num_micro_batches, num_local)
+            step_phase(run, phase, batch)
     state.ema.update(counters.cur_nimg, stage.batch_size)
     counters.cur_nimg += stage.batch_size
     counters.step += 1
     state.augment.update(counters.cur_nimg, stage.batch_size)
+
+
+def step_phase(run: Run, phase: Phase, batch: Batch) -> None:
+    """One step of a phase, begun anew on smaller micro-batches where memory runs out. Raises `InputError`."""
+    while True:
+        stage = run.stage()
+        num_local = stage.num_micro_batches // world_size()
+        try:
+            return phase.step(run.context, batch, run.state.counters.cur_nimg, stage.num_micro_batches, num_local)
+        except OutOfMemory:
+            pass  # only here does the failed attempt let go of its tensors
+        release_memory()
+        cut_finer(run, stage, phase.name)
+
+
+def cut_finer(run: Run, stage: Stage, phase: str) -> None:
+    """Notes that micro-batches must be smaller from now on. Raises `InputError` when none would give the same."""
+    smaller = next_smaller(stage, run.state.modules().values(), world_size())
+    if smaller is None:
+        raise InputError(
+            f"expected memory for micro-batches of {stage.batch_gpu} in {phase}, got less, and smaller ones would "
+            "change the result; choose another --batch and --batch-gpu, a lower --precision or fewer channels (--cmax)"
+        )
+    run.state.counters.micro_batch = smaller
+    run.tell(
+        f"out of memory in {phase} with micro-batches of {stage.batch_gpu}: going on with micro-batches of {smaller}, "
+        f"the batch stays {stage.batch_size} (--batch-gpu {smaller} begins a run so)"
+    )
 
 
 def is_done(run: Run) -> bool:
@@ -66,15 +93,6 @@ def tick_is_due(run: Run, seconds_in_tick: float) -> bool:
     if output.seconds_per_tick is not None and seconds_in_tick >= output.seconds_per_tick:
         return True
     return counters.cur_nimg >= counters.tick_start_nimg + output.kimg_per_tick * 1000
-
-
-def agree(run: Run, *flags: bool) -> list[bool]:
-    """Each flag, raised on any process: signals and clocks do not reach all processes at the same step."""
-    if not is_distributed():
-        return list(flags)
-    votes = torch.tensor(np.array(flags, np.float32), device=run.device)
-    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-    return [bool(v) for v in votes.tolist()]
 
 
 def train_loop(
@@ -95,7 +113,7 @@ def train_loop(
         train_step(run)
         now = time.monotonic()
         counters.seconds, last = counters.seconds + now - last, now
-        stopping, due, done = agree(run, stop.requested, tick_is_due(run, now - tick_start), is_done(run))
+        stopping, due, done = agree(run.device, stop.requested, tick_is_due(run, now - tick_start), is_done(run))
         on_step(run)
         if due or done:
             on_tick(run, now - tick_start, done)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from openstylegan.errors import InputError
 from openstylegan.losses import LossTerm
 from openstylegan.networks.base import Discriminator, Generator
 from openstylegan.training.forward_pass import Batch, ForwardPass, Moment, Tally, cut
+from openstylegan.training.memory import attempt
 from openstylegan.training.players import Player
 from openstylegan.training.stats import Stats, moments
 
@@ -75,18 +78,17 @@ class Phase:
         return bool(self.terms) and step % self.every == 0
 
     def step(self, context: StepContext, batch: Batch, cur_nimg: int, num_micro_batches: int, num_local: int) -> None:
-        """One step on this process's `num_local` of the batch's `num_micro_batches` micro-batches."""
+        """One step on this process's `num_local` of the batch's `num_micro_batches` micro-batches.
+
+        Raises `OutOfMemory` on all processes, before anything but gradients has changed.
+        """
         tally, moment = Tally(), Moment(context.seed, cur_nimg, self.name)
         micro_batches = cut(batch, num_local)
         self.player.zero_gradients()
         self.player.set_trainable(True)
         surveyed = self.survey(context, micro_batches, moment) if num_micro_batches > 1 else {}
-        for micro_batch in micro_batches:
-            f = self.forward_pass(context, micro_batch, moment, tally, surveyed)
-            loss = sum_terms(self.terms, f)
-            (loss * self.every).backward()
-            if num_micro_batches > 1:
-                self.player.add_gradients()
+        passes = [partial(self.forward_pass, context, m, moment, tally, surveyed) for m in micro_batches]
+        attempt(partial(self.accumulate, passes, num_micro_batches > 1), batch.reals.device)
         self.player.set_trainable(False)
         norm = self.player.average_gradients(num_micro_batches)
         all_reduce_flat([*tally.stats.values(), *tally.tracked.values()])
@@ -99,6 +101,14 @@ class Phase:
                 context.stats.add(name, values)
             for owner, values in tally.tracked.items():
                 owner.update_statistics(values[:-1] / values[-1], values[-1])
+
+    def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], several: bool) -> None:
+        """Gradients of the micro-batches; where the batch has several, their sum."""
+        for forward_pass in passes:
+            loss = sum_terms(self.terms, forward_pass())
+            (loss * self.every).backward()
+            if several:
+                self.player.add_gradients()
 
     def forward_pass(
         self,
@@ -126,10 +136,14 @@ class Phase:
         if not terms:
             return {}
         tally = Tally()
-        for micro_batch in micro_batches:
-            f = self.forward_pass(context, micro_batch, moment, Tally(), {})
-            for term in terms:
-                tally.track(term, term.survey(f))
+
+        def look() -> None:
+            for micro_batch in micro_batches:
+                f = self.forward_pass(context, micro_batch, moment, Tally(), {})
+                for term in terms:
+                    tally.track(term, term.survey(f))
+
+        attempt(look, micro_batches[0].reals.device)
         all_reduce_flat(list(tally.tracked.values()))
         return {term: (values[:-1] / values[-1]).squeeze() for term, values in tally.tracked.items()}
 

@@ -129,7 +129,8 @@ def run_job(job: Job) -> Path:
         contextlib.closing(run.loader),
     ):
         display = StepDisplay(progress)
-        ticks = Ticks(run, folder, progress, lambda text: display.message(text, log))
+        run.tell = lambda text: display.message(text, log)
+        ticks = Ticks(run, folder, progress, run.tell)
         with contextlib.closing(ticks):
             ticks.begin()
             train_loop(run, stop, display, ticks, lambda _: ticks.save())

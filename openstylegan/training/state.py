@@ -19,7 +19,10 @@ from openstylegan.training.stats import Stats
 
 @dataclass
 class Counters:
-    """Where the run is. The data order is a function of `cur_nimg` and the seed, so this is its position too."""
+    """Where the run is. The data order is a function of `cur_nimg` and the seed, so this is its position too.
+
+    `micro_batch`: the largest that memory was found to hold, where the schedule's did not fit.
+    """
 
     cur_nimg: int = 0
     step: int = 0
@@ -27,6 +30,7 @@ class Counters:
     tick_start_nimg: int = 0
     seconds: float = 0.0
     best: dict[str, Any] | None = None
+    micro_batch: int | None = None
     logs: dict[str, int] = field(default_factory=dict)
 
 

@@ -84,7 +84,7 @@ class Ticks:
         """Before the first step: the grid of real pictures and, in a new run, of the untrained generator."""
         if is_main():
             run, state = self.run, self.run.state
-            micro = run.schedule.at(0).batch_gpu
+            micro = run.stage().batch_gpu
             size = run.config.output.grid
             self.grid = ImageGrid.of_run(self.folder, run.dataset, state.G.z_dim, run.config.seed, micro, size)
             if state.counters.step == 0:
