@@ -5,11 +5,13 @@ from __future__ import annotations
 from openstylegan.networks.base import Discriminator, Generator, set_precision
 from openstylegan.networks.stylegan2 import StyleGAN2Generator
 from openstylegan.networks.stylegan2_discriminator import StyleGAN2Discriminator
+from openstylegan.networks.stylegan3 import StyleGAN3Generator
 
 __all__ = ["DISCRIMINATORS", "GENERATORS", "Discriminator", "Generator", "set_precision"]
 
 GENERATORS: dict[str, type[Generator]] = {
     "stylegan2": StyleGAN2Generator,
+    "stylegan3": StyleGAN3Generator,
 }
 
 DISCRIMINATORS: dict[str, type[Discriminator]] = {

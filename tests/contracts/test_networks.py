@@ -18,7 +18,9 @@ Z_DIM, W_DIM, RESOLUTION = 8, 12, 16
 
 SMALL_GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 128, "channel_max": 12}},
+    "stylegan3": {"channel_base": 256, "channel_max": 12, "num_layers": 5, "margin_size": 3},
 }
+SQUARE_ONLY = {"stylegan3"}
 SMALL_DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"channel_base": 128, "channel_max": 12, "mapping_kwargs": {"num_layers": 2}},
 }
@@ -59,6 +61,10 @@ def test_every_entry_is_reached():
 @generators
 @shapes
 def test_generator_shapes(name, resolution, channels, c_dim):
+    if name in SQUARE_ONLY and not isinstance(resolution, int):
+        with pytest.raises(InputError, match="square"):
+            generator(name, resolution, channels, c_dim)
+        return
     network = generator(name, resolution, channels, c_dim).eval()
     assert (network.z_dim, network.c_dim, network.w_dim) == (Z_DIM, c_dim, W_DIM)
     assert network.img_channels == channels
