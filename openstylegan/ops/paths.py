@@ -51,5 +51,5 @@ _CPU_PATHS = (
         "to any order by the same fast products; PyTorch's stock second order takes 2-7 times as long",
     ),
     ("modulated_conv2d", "input and output scaled around one shared convolution; weights folded for a batch of one"),
-    ("filtered_lrelu", "upfirdn2d and bias_act as above, one after the other"),
+    ("filtered_lrelu", "products with blocks of banded matrices, a piece of the picture at a time in the cache"),
 )
