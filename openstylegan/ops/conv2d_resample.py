@@ -10,9 +10,12 @@ from torch import Tensor
 
 from openstylegan.errors import InputError
 from openstylegan.ops.arguments import Padding, check_images, filter_size, padding_xxyy
+from openstylegan.ops.frozen import derived
 from openstylegan.ops.gradients import correlate, scatter
 from openstylegan.ops.paths import fast
 from openstylegan.ops.upfirdn2d import pad_or_crop, upfirdn2d, upfirdn2d_reference
+
+_TRANSPOSED = {False: lambda w: w.transpose(0, 1), True: lambda w: w.flip([2, 3]).transpose(0, 1)}
 
 
 def conv2d_resample(
@@ -42,7 +45,7 @@ def conv2d_resample(
     if kernel == (1, 1) and up > 1 and down == 1:
         return upfirdn2d(correlate(x, w), f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter)
     if up > 1:
-        transposed = (w.flip([2, 3]) if flip_weight else w).transpose(0, 1)
+        transposed = derived(w, "mirrored, transposed" if flip_weight else "transposed", _TRANSPOSED[flip_weight])
         x = upfirdn2d(
             scatter(x, transposed, up), f, padding=_left_over(pad, w, up), gain=up**2, flip_filter=flip_filter
         )

@@ -10,12 +10,14 @@ with AVX-512 and AMX, batch 8: oneDNN's stride-2 transposed convolution of 512 c
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openstylegan.ops.frozen import derived
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
 
 WINOGRAD_CHANNELS = 256
@@ -45,7 +47,8 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         return _from_rows(_rows(x) @ w[:, :, 0, 0].t(), x)
     if _winograd_pays(x, w.shape, geometry):
         return winograd_conv(x, w)
-    return F.conv2d(x, channels_last(w), stride=geometry.stride, padding=geometry.padding)
+    kernel = derived(w, "channels last", channels_last)
+    return F.conv2d(x, kernel, stride=geometry.stride, padding=geometry.padding)
 
 
 def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
@@ -66,7 +69,7 @@ def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
             (gy.shape[0], w.shape[1], *size), dtype=gy.dtype, device=gy.device, memory_format=torch.channels_last
         )
         return _stock_gradients(gy, x, channels_last(w), geometry, (True, False))
-    kernel = channels_last(w.transpose(0, 1))
+    kernel = derived(w, "scattered", lambda w: channels_last(w.transpose(0, 1)))
     return interleaved(_stride_one, gy, kernel, (stride, stride), (pad_x, pad_y), size)
 
 
@@ -171,13 +174,20 @@ def interleaved(
     y = allocate(n, height, width, out_channels).permute(0, 3, 1, 2)
     for phase_y in range(min(up[1], kernel.shape[2])):
         for phase_x in range(min(up[0], kernel.shape[3])):
-            taps = kernel[:, :, phase_y :: up[1], phase_x :: up[0]].flip([2, 3])
+            taps = derived(
+                kernel, f"phase {phase_x}, {phase_y} of {up}", partial(_taps, up=up, phase=(phase_x, phase_y))
+            )
             pad = (taps.shape[2] - 1, taps.shape[3] - 1)
             source_y, target_y = _phase(phase_y, up[1], crop[1], x.shape[2] + pad[0], height)
             source_x, target_x = _phase(phase_x, up[0], crop[0], x.shape[3] + pad[1], width)
             part = convolve(x, taps, padding=pad, **options)
             y[:, :, target_y, target_x] = part[:, :, source_y, source_x]
     return y
+
+
+def _taps(kernel: Tensor, up: tuple[int, int], phase: tuple[int, int]) -> Tensor:
+    """The mirrored taps of `kernel` [O, I, kh, kw] that make the results of one `phase` (x, y)."""
+    return kernel[:, :, phase[1] :: up[1], phase[0] :: up[0]].flip([2, 3])
 
 
 def _phase(phase: int, up: int, crop: int, length: int, size: int) -> tuple[slice, slice]:

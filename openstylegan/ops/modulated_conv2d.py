@@ -21,10 +21,13 @@ from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
 from openstylegan.ops.conv2d_resample import conv2d_resample, conv2d_resample_reference
 from openstylegan.ops.convolution import channels_last
-from openstylegan.ops.paths import fast
+from openstylegan.ops.frozen import derived, kept
+from openstylegan.ops.paths import exportable, fast
 from openstylegan.ops.tail import Slopes, slopes_of, tail
 
 EPSILON = 1e-8
+FOLDED_WHEN_KEPT = 8
+"""How many times larger than the weights a picture must be for folding when the weights' transforms are kept."""
 ROWS_AT_ONCE = 32
 """Output channels whose squared weights fit into a core's cache."""
 
@@ -139,12 +142,17 @@ def _fast(
         y = convolve(x, _folded(weight, styles, d).to(dtype))
         d = None
     else:
-        y = convolve(x * styles.to(dtype)[:, :, None, None], weight.to(dtype))
+        y = convolve(x * styles.to(dtype)[:, :, None, None], _cast(weight, dtype))
     if d is not None:
         d = d.to(dtype)[:, :, None, None]
     if d is None and noise is None and b is None and slopes == Slopes(1, 1, None):
         return y
     return tail(y, d, noise, b, slopes, own=True)
+
+
+def _cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """`weight` in `dtype`."""
+    return weight if weight.dtype == dtype else derived(weight, f"{dtype}", lambda w: w.to(dtype))
 
 
 def _folded(weight: Tensor, styles: Tensor, d: Tensor | None) -> Tensor:
@@ -156,9 +164,11 @@ def _folded(weight: Tensor, styles: Tensor, d: Tensor | None) -> Tensor:
 def _folds(x: Tensor, weight: Tensor, styles: Tensor, convolve: Resample) -> bool:
     """Whether scaling the weights is cheaper than scaling input and output: one large picture, and no gradients.
 
-    With gradients, `no_weight_gradients` would cut the gradient of the styles off.
+    With gradients, `no_weight_gradients` would cut the gradient of the styles off. Where what is derived from weights
+    is kept, folded weights would have to be derived again: only small ones are folded then.
     """
-    return not _recorded(x, weight, styles) and x.shape[0] == 1 and x[0].numel() > weight.numel()
+    smaller = FOLDED_WHEN_KEPT if kept(weight) else 1
+    return not _recorded(x, weight, styles) and x.shape[0] == 1 and x[0].numel() > smaller * weight.numel()
 
 
 def _products_a_sample(x: Tensor, weight: Tensor, styles: Tensor, d: Tensor | None) -> Tensor:
@@ -191,7 +201,7 @@ def modulated_conv2d_reference(
     convolve = partial(
         conv2d_resample_reference, f=resample_filter, up=up, down=down, padding=padding, flip_weight=flip_weight
     )
-    if fused_modconv:
+    if fused_modconv and not exportable():
         return _one_group_a_sample(convolve, x, weight, styles, noise, demodulate)
     d = demodulation(weight, styles).to(x.dtype)[:, :, None, None] if demodulate else None
     x = x * styles.to(x.dtype)[:, :, None, None]
@@ -220,12 +230,15 @@ def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """The fast path of `demodulation`."""
     if _recorded(weight, styles):
         return (styles.square() @ _Power.apply(weight).t() + EPSILON).rsqrt()
+    if kept(weight):
+        power = derived(weight, "power", lambda w: w.square().sum([2, 3]))
+        return (styles.square() @ power.t() + EPSILON).rsqrt()
     # A few rows of weights at a time stay in the cache between squaring and summing: 1.3 ms against 3.7 ms for one
     # sample and 512 x 512 kernels, 2.4 ms against 3.6 ms for eight.
     rows, taps = weight.reshape(weight.shape[0], -1), weight[0, 0].numel()
     squares = styles.square().repeat_interleave(taps, dim=1).t()
-    power = [chunk.square() @ squares for chunk in rows.split(ROWS_AT_ONCE)]
-    return (torch.cat(power).t() + EPSILON).rsqrt()
+    sums = [chunk.square() @ squares for chunk in rows.split(ROWS_AT_ONCE)]
+    return (torch.cat(sums).t() + EPSILON).rsqrt()
 
 
 def _recorded(*inputs: Tensor) -> bool:
@@ -303,6 +316,8 @@ def modulated_conv2d_sg3_reference(
     if demodulate:
         w = w * w.square().mean([1, 2, 3], keepdim=True).rsqrt()
         s = s * s.square().mean().rsqrt()
+    if exportable():
+        return _sg3_unfused(x, w, s, demodulate, padding, input_gain)
     weights = w[None] * s[:, None, :, None, None]
     if demodulate:
         weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
@@ -311,3 +326,10 @@ def modulated_conv2d_sg3_reference(
     weights = weights.reshape(-1, *weights.shape[2:]).to(x.dtype)
     y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), weights, padding=padding, groups=n)
     return y.reshape(n, -1, *y.shape[2:])
+
+
+def _sg3_unfused(x: Tensor, w: Tensor, s: Tensor, demodulate: bool, padding: int, input_gain: Tensor | None) -> Tensor:
+    """The same with input and output scaled around one convolution, for `w` and `s` of unit second moment."""
+    scale = s if input_gain is None else s * input_gain
+    y = F.conv2d(x * scale.to(x.dtype)[:, :, None, None], w.to(x.dtype), padding=padding)
+    return y * demodulation(w, s).to(x.dtype)[:, :, None, None] if demodulate else y

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openstylegan.ops.frozen import derived
+
 TILES_AT_ONCE = 2048
 """Tiles in one matrix product: enough to reach its peak, few enough to bound the memory (16 values a tile)."""
 _G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
@@ -25,7 +27,7 @@ _G_MIRRORED = (_G[3], _G[1], _G[2], _G[0])
 
 def winograd_conv(x: Tensor, w: Tensor) -> Tensor:
     """`conv2d(x, w, padding=1)` for `x` [N, I, H, W] with even H and W and `w` [O, I, 3, 3]; channels-last."""
-    return _correlate(x, _kernels(w, _G).transpose(1, 2))
+    return _correlate(x, derived(w, "winograd", _forward_kernels))
 
 
 def winograd_input_gradient(gy: Tensor, w: Tensor) -> Tensor:
@@ -66,6 +68,11 @@ def _kron(g: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
     """The two-dimensional kernel transform [16, 9]: the Kronecker square of `g`."""
     matrix = torch.tensor(g, dtype=like.dtype, device=like.device)
     return torch.kron(matrix, matrix)
+
+
+def _forward_kernels(w: Tensor) -> Tensor:
+    """The kernels of `w` [O, I, 3, 3] as `winograd_conv` multiplies with them, [16, I, O]."""
+    return _kernels(w, _G).transpose(1, 2)
 
 
 def _kernels(w: Tensor, g: tuple[tuple[float, ...], ...]) -> Tensor:

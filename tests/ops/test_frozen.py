@@ -1,0 +1,78 @@
+"""Derived weights are kept for frozen parameters only, and change no result beyond rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from openstylegan.networks.base import set_precision
+from openstylegan.networks.stylegan2 import StyleGAN2Generator
+from openstylegan.ops.frozen import FrozenWeights, derived, kept
+
+
+def counted():
+    calls = []
+
+    def make(w):
+        calls.append(w)
+        return w * 2
+
+    return make, calls
+
+
+def test_made_once_inside_and_every_time_outside():
+    make, calls = counted()
+    weight, weights = nn.Parameter(torch.ones(3), requires_grad=False), FrozenWeights()
+    with weights:
+        first = derived(weight, "double", make)
+        assert derived(weight, "double", make) is first
+    derived(weight, "double", make)
+    assert len(calls) == 2
+    with weights:
+        assert derived(weight, "double", make) is first
+
+
+def test_what_is_derived_from_the_derived_is_kept_too():
+    weight, make = nn.Parameter(torch.ones(3), requires_grad=False), counted()[0]
+    with FrozenWeights():
+        double = derived(weight, "double", make)
+        assert kept(double)
+        assert derived(double, "again", make) is derived(double, "again", make)
+
+
+@pytest.mark.parametrize("weight", [nn.Parameter(torch.ones(3)), torch.ones(3)], ids=["trainable", "no parameter"])
+def test_others_are_not_kept(weight):
+    make, calls = counted()
+    with FrozenWeights(), torch.no_grad():
+        derived(weight, "double", make)
+        derived(weight, "double", make)
+    assert len(calls) == 2
+
+
+def test_nested_and_left_after_an_error():
+    outer, inner = FrozenWeights(), FrozenWeights()
+    weight = nn.Parameter(torch.ones(3), requires_grad=False)
+    with pytest.raises(RuntimeError, match="stop"), outer:
+        with outer, inner:
+            assert kept(weight)
+        assert kept(weight)
+        raise RuntimeError("stop")
+    assert not kept(weight)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_generator_draws_the_same_pictures(precision, batch):
+    torch.manual_seed(0)
+    options = {"channel_base": 4096, "channel_max": 256, "num_fp16_res": 4}
+    G = StyleGAN2Generator(z_dim=16, w_dim=16, img_resolution=32, synthesis_kwargs=options).eval()
+    G.requires_grad_(False)
+    set_precision(G, precision)
+    z, weights = torch.randn(batch, 16), FrozenWeights()
+    expected = G(z, noise_mode="const")
+    for _ in range(2):
+        with weights:
+            got = G(z, noise_mode="const")
+        tolerance = 2e-6 if precision == "float32" else 2e-2
+        assert (got - expected).abs().max() <= tolerance * expected.abs().max()
