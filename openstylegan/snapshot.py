@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from openstylegan import __version__
 from openstylegan.config import Component, TrainConfig, from_dict, to_dict
@@ -22,11 +21,18 @@ from openstylegan.errors import InputError
 from openstylegan.files import atomic_path
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
 from openstylegan.networks.base import Discriminator, Generator
+from openstylegan.networks.outline import WithoutInitialWeights
 from openstylegan.registry import build
-from openstylegan.tensors import load_into, prefixed, read_tensors, under, write_tensors
+from openstylegan.tensors import give_to, prefixed, read_tensors, under, write_tensors
 
 FORMAT = 1
 PATTERN = "network-snapshot-*.safetensors"
+COMPONENT_OF = {"G_ema": "G", "G": "G", "D": "D"}
+"""The networks of a snapshot and the component each is rebuilt from."""
+TABLES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "G": (GENERATORS, "generator"),
+    "D": (DISCRIMINATORS, "discriminator"),
+}
 
 
 @dataclass
@@ -84,26 +90,31 @@ def load(path: str | os.PathLike[str]) -> Networks:
     if about.get("format") != FORMAT or "networks" not in about:
         raise InputError(f"{file} is not a network snapshot of format {FORMAT}; was it written by a newer version?")
     described = {name: from_dict(Component, value) for name, value in about["networks"].items()}
-    made: dict[str, Any] = {"G": None, "D": None, "G_ema": None}
-    tables: dict[str, tuple[Any, str, str]] = {
-        "G_ema": (GENERATORS, "G", "generator"),
-        "G": (GENERATORS, "G", "generator"),
-        "D": (DISCRIMINATORS, "D", "discriminator"),
-    }
-    for name, (table, component, kind) in tables.items():
+    made: dict[str, Any] = dict.fromkeys(COMPONENT_OF)
+    for name, component in COMPONENT_OF.items():
         own = under(name, tensors)
         if own:
-            module = build_network(table, described[component], kind)
-            load_into(module, own, f"{file.name}'s {name}")
-            made[name] = module.eval().requires_grad_(False)
+            made[name] = rebuild(component, described[component], own, f"{file.name}'s {name}")
     if made["G_ema"] is None:
         raise InputError(f"{file} holds no G_ema; it cannot be used to generate")
     return Networks(made["G_ema"], made["G"], made["D"], about, file)
 
 
-def build_network(table: Mapping[str, Any], component: Component, kind: str) -> Any:
-    """A network whose initial weights are not going to be used, made without touching torch's global generator."""
-    with torch.random.fork_rng(devices=[]):
+def rebuild(part: str, component: Component, tensors: Mapping[str, Tensor], what: str) -> Any:
+    """The network of a `component` ("G" or "D") with `tensors` as its weights: in eval mode, without gradients.
+
+    No initial weights are drawn and torch's global generator is left alone. Raises `InputError` when the tensors are
+    not those of such a network.
+    """
+    module = outline(part, component)
+    give_to(module, tensors, what)
+    return module.eval().requires_grad_(False)
+
+
+def outline(part: str, component: Component) -> Any:
+    """The network of a `component` ("G" or "D") with all names and shapes, but without weights."""
+    table, kind = TABLES[part]
+    with WithoutInitialWeights():
         return build(table, component.name, component.options, kind)
 
 

@@ -65,7 +65,26 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
     """Copies `tensors` into a module of the same names and shapes. Raises `InputError` when they differ."""
-    own = dict(module.state_dict())
+    check_fit(module, tensors, what)
+    module.load_state_dict(dict(tensors))
+
+
+def give_to(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Makes `tensors` those of a module without weights: its dtypes stay, and nothing is copied that has them.
+
+    Raises `InputError` when names, shapes or kinds of number differ.
+    """
+    check_fit(module, tensors, what)
+    own = module.state_dict()
+    wrong = sorted(n for n in own if own[n].is_floating_point() != tensors[n].is_floating_point())
+    if wrong:
+        raise InputError(f"{what} does not fit the network: {wrong[0]} is {tensors[wrong[0]].dtype}; is it damaged?")
+    module.load_state_dict({n: tensors[n].to(own[n].dtype).contiguous() for n in own}, assign=True)
+
+
+def check_fit(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raises `InputError` unless `tensors` has exactly the names and shapes of the module's own."""
+    own = module.state_dict()
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
     if missing or unknown or wrong:
@@ -73,4 +92,3 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], what: str)
             f"{what} does not fit the network: {len(missing)} tensors missing {missing[:2]}, {len(unknown)} unknown "
             f"{unknown[:2]}, {len(wrong)} of another shape {wrong[:2]}; was it made with other options?"
         )
-    module.load_state_dict(dict(tensors))
