@@ -57,8 +57,6 @@ class TestKinds:
     @pytest.mark.parametrize(
         ("what", "name"),
         [
-            ("StyleGAN3 generator (training.networks_stylegan3.Generator): state_dict, z, c -> w and images", "sg3"),
-            ("StyleGAN3 design_lowpass_filter(numtaps, cutoff, width, fs, radial)", "sg3"),
             ("StyleGAN1 StyledGenerator / Discriminator forward (rosinality)", "sg1"),
             ("projected_gan pieces: SingleDisc", "pg"),
             ("MSG-StyleGAN: generator (mapping + synthesis)", "msg"),

@@ -1,7 +1,7 @@
 """The layer schedule of StyleGAN3: which band of frequencies, which sampling rate and which filters a layer has.
 
-From "Alias-free generative adversarial networks" (arXiv 2106.12423, section 3.2). The unit of length is the width of the
-image: frequencies are in cycles and sampling rates in samples per image width.
+From "Alias-free generative adversarial networks" (arXiv 2106.12423, section 3.2). The unit of length is the width of
+the image: frequencies are in cycles and sampling rates in samples per image width.
 
 Differs from StyleGAN3: pictures may have any side that StyleGAN2's here may have (4..7 times a power of two); sampling
 rates are then that factor's odd part times powers of two. For powers of two the schedule is the paper's.

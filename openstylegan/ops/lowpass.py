@@ -17,8 +17,8 @@ from openstylegan.errors import InputError
 def kaiser_beta(num_taps: int, transition: float) -> float:
     """The window's shape for `num_taps` and a transition band of `transition` times the Nyquist frequency.
 
-    With the attenuation A = 2.285 (n - 1) pi transition + 7.95 in dB that so many taps can reach: 0.1102 (A - 8.7) above
-    50 dB, 0.5842 (A - 21)^0.4 + 0.07886 (A - 21) above 21 dB, 0 (a box) below.
+    With the attenuation A = 2.285 (n - 1) pi transition + 7.95 dB, which so many taps can reach: 0.1102 (A - 8.7)
+    above 50 dB, 0.5842 (A - 21)^0.4 + 0.07886 (A - 21) above 21 dB, 0 (a box) below.
     """
     attenuation = 2.285 * (num_taps - 1) * math.pi * transition + 7.95
     if attenuation > 50:

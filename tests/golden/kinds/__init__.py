@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from golden.check import Check
 from golden.document import Document, NotUnderstood
-from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops
+from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, stylegan3
 
 Run = Callable[[Document], Iterable[Check]]
 
@@ -99,12 +99,26 @@ KINDS: tuple[Kind, ...] = (
     Kind("metrics_values", metrics.run_values, "metric values for", r"metrics.*\.json", metrics.looks_like_values),
     Kind("seeds_to_z", latents.run, r"z = numpy\.random\.RandomState", "seeds_to_z", latents.looks_like_latents),
     unbuilt("sg1", "(state_dict names and shapes of the rosinality )?StyleGAN1 ", "sg1_", "StyleGAN1 networks"),
-    unbuilt(
-        "sg3",
-        "(StyleGAN3 generator|StyleGAN3 design_lowpass_filter|per-layer design table of full-size StyleGAN3)",
-        "sg3_",
-        "StyleGAN3 networks and filters",
-        has_arrays("state/synthesis.input.freqs"),
+    Kind(
+        "sg3_G",
+        stylegan3.run_generator,
+        "StyleGAN3 generator",
+        "sg3_G",
+        has_arrays("state/synthesis.input.freqs", "in/z", "out/w"),
+    ),
+    Kind(
+        "sg3_filters",
+        stylegan3.run_filters,
+        "StyleGAN3 design_lowpass_filter",
+        "sg3_filters",
+        stylegan3.looks_like_filters,
+    ),
+    Kind(
+        "sg3_layer_table",
+        stylegan3.run_layer_tables,
+        "per-layer design table of full-size StyleGAN3",
+        "sg3_layer",
+        stylegan3.looks_like_layer_tables,
     ),
     unbuilt("pg", "projected_gan ", "pg_", "Projected GAN networks"),
     unbuilt("msg", "MSG-StyleGAN: ", "msg_", "MSG-StyleGAN networks"),
