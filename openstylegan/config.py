@@ -102,6 +102,8 @@ class TrainConfig:
     """Everything that decides a run. Two runs of the same config and data on a CPU are equal bit for bit.
 
     `max_minutes` ends a run by the clock before `total_kimg`, for those who have so much time and no more.
+    `transfer_from` names a network of the same sizes whose weights the run begins with, `init_from` one of which it
+    takes what fits (`training/transfer.py`).
     """
 
     data: DataConfig
@@ -120,6 +122,7 @@ class TrainConfig:
     nonfinite: Literal["skip", "stop"] = "skip"
     preset: str = ""
     transfer_from: str | None = None
+    init_from: str | None = None
 
 
 def _inner_types(annotation: Any) -> list[Any]:

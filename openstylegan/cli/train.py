@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openstylegan.cli.train_arguments import TrainArguments
 from openstylegan.errors import InputError
+from openstylegan.presets import PRESETS, find_preset
+from openstylegan.registry import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from openstylegan.config import OutputConfig, TrainConfig
-    from openstylegan.presets.stylegan2_ada import Options
+    from openstylegan.data.dataset import ImageDataset
+    from openstylegan.presets import Preset
 
 RESUME_MAY_BE_TYPED_WITH = {"resume", "gpus", "device", "outdir", "data", "allow_tf32", "nobench"}
 
@@ -30,6 +36,7 @@ def train(*, arguments: TrainArguments | None = None) -> int:
     else:
         new = make_config(asked, typed)
         if asked.dry_run:
+            print("\n".join(new.notes), file=sys.stderr, end="\n" if new.notes else "")
             print(json.dumps(to_dict(new.config), indent=2))
             return 0
         folder = begin(asked, new)
@@ -52,11 +59,12 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run that is about to begin: its configuration, that of its preset alone, and its name."""
+    """A run that is about to begin: its configuration, that of its preset alone, its name, what to tell the user."""
 
     config: TrainConfig
     preset: TrainConfig
     name: str
+    notes: tuple[str, ...] = ()
 
 
 def begin(asked: TrainArguments, new: NewRun) -> Path:
@@ -65,20 +73,45 @@ def begin(asked: TrainArguments, new: NewRun) -> Path:
 
     if asked.outdir is None:
         raise InputError("expected a folder for runs, got none; give --outdir, such as --outdir runs")
-    return run(new.config, asked.outdir, description=new.name, preset=new.preset, **machine_of(asked))
+    machine = machine_of(asked)
+    for note in new.notes:
+        print(note)
+    return run(new.config, asked.outdir, description=new.name, preset=new.preset, **machine)
 
 
 def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
-    """The configuration of a new run, checked against the data. Raises `InputError`."""
-    from openstylegan.config import with_overrides
-    from openstylegan.data.dataset import open_dataset
-    from openstylegan.data.demo import demo_path
-    from openstylegan.presets import demo, stylegan2_ada
+    """The configuration of a new run, checked against the data. Raises `InputError`.
 
-    is_demo = asked.cfg == "demo"
-    if asked.data is None and not is_demo:
+    First each option alone, then the data, labels and sub-set, then options together, then metrics.
+    """
+    from openstylegan.config import with_overrides
+
+    cfg = asked.cfg or "auto"
+    preset = find_preset(cfg, typed.keys(), asked.family)
+    defaults = dataclasses.replace(preset.options, cfg=cfg)
+    options = options_of(asked, typed, preset, defaults)
+    preset.check_values(options)
+    path = str(asked.data or (preset.pictures and preset.pictures()) or "")
+    resolution = max(open_pictures(asked, path).image_shape[1:])
+    for source in (options.resume if "resume" in preset.flags else None, options.init_from):
+        check_source(source, preset)
+    config = preset.make_config(options, path, resolution)
+    check_metrics(config)
+    required = {name: getattr(options, name) for name in preset.required}
+    return NewRun(
+        config=with_overrides(config, parse_settings(asked.settings)),
+        preset=preset.make_config(dataclasses.replace(defaults, **required), path, resolution),
+        name=preset.describe(options, path, set(typed)),
+        notes=tuple(notes_on(cfg, preset, config, asked.family)),
+    )
+
+
+def open_pictures(asked: TrainArguments, path: str) -> ImageDataset:
+    """The training pictures, all of them. Raises `InputError`, also for labels that are not there."""
+    from openstylegan.data.dataset import open_dataset
+
+    if not path:
         raise InputError("expected training pictures, got none; give --data a folder or a ZIP, or --cfg=demo")
-    path = str(asked.data or demo_path())
     try:
         dataset = open_dataset(path, use_labels=asked.cond, label_source=asked.label_source, cache=False)
     except InputError as error:
@@ -87,38 +120,54 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
         raise InputError(f"--cond: expected labels in {path}, found none; add a dataset.json or leave --cond out")
     if asked.subset is not None and not 1 <= asked.subset <= len(dataset):
         raise InputError(f"--subset: expected a number from 1 to {len(dataset)}, got {asked.subset}")
-    defaults, base = (demo.OPTIONS, demo.BASE) if is_demo else (stylegan2_ada.Options(cfg=asked.cfg or "auto"), None)
-    options, resolution = options_of(asked, typed, defaults), max(dataset.image_shape[1:])
-    config = stylegan2_ada.make_config(options, path, resolution, base)
-    check_metrics(config)
-    return NewRun(
-        config=with_overrides(config, parse_settings(asked.settings)),
-        preset=stylegan2_ada.make_config(defaults, path, resolution, base),
-        name=stylegan2_ada.describe(options, path, set(typed)),
+    return dataset
+
+
+def check_source(source: str | None, preset: Preset) -> None:
+    """Raises `InputError` now for a network that a run could not begin with later because it is not there."""
+    from pathlib import Path
+
+    if source is None or "://" in source or source in preset.source_names or Path(source).exists():
+        return
+    names = f", or one of {', '.join(preset.source_names)}" if preset.source_names else ""
+    raise InputError(
+        f"expected a network snapshot or a run folder at {source}, but there is none; "
+        f"give a file, a URL{names}{nearest(source, preset.source_names)}"
     )
 
 
-def options_of(asked: TrainArguments, typed: dict[str, Any], defaults: Options) -> Options:
-    """A preset's options with what was typed put in."""
-    import dataclasses
+def notes_on(cfg: str, preset: Preset, config: TrainConfig, family: str | None) -> Iterator[str]:
+    """What a user should know before the run begins: which of two families was meant, what --resume FILE means."""
+    others = [other.family for other in PRESETS[cfg] if other is not preset]
+    if others and family is None:
+        yield f"--cfg={cfg} as in {preset.family}, by the flags given; --family={others[0]} for the other"
+    if config.transfer_from is not None:
+        yield (
+            f"a new run begins with the weights of {config.transfer_from}, at 0 kimg, without EMA ramp-up and with a "
+            "fast ADA, as --resume=FILE does in the StyleGAN programs; --resume=RUN_FOLDER goes on with a run exactly, "
+            "--init-from=FILE takes what fits and leaves the recipe alone"
+        )
 
+
+def options_of(asked: TrainArguments, typed: dict[str, Any], preset: Preset, defaults: Any) -> Any:
+    """A preset's options with what was typed put in. Raises `InputError`."""
     import torch
 
     names = {f.name for f in dataclasses.fields(defaults)}
     changes = {k: v for k, v in typed.items() if k in names}
     if changes.get("resume") == "noresume":
         changes["resume"] = None
+    if "precision" in changes and changes.get("fp32") and changes["precision"] != "float32":
+        raise InputError(f"--precision={changes['precision']} has no effect with --fp32; leave one of them out")
     on_gpu = asked.device != "cpu" and torch.cuda.is_available()
     if "precision" not in changes and on_gpu:
-        changes["precision"] = "float16"
+        changes["precision"] = preset.gpu_precision
     changes["output"] = output_of(asked, defaults.output)
     return dataclasses.replace(defaults, **changes)
 
 
 def output_of(asked: TrainArguments, defaults: OutputConfig) -> OutputConfig:
-    """What is written and kept."""
-    import dataclasses
-
+    """What is written and kept. Raises `InputError`."""
     wanted: dict[str, Any] = {
         "kimg_per_tick": asked.tick,
         "seconds_per_tick": asked.tick_seconds,
@@ -183,7 +232,7 @@ def machine_of(asked: TrainArguments) -> dict[str, Any]:
             if getattr(asked, name):
                 raise InputError(f"--{name.replace('_', '-')} has no effect without a GPU; leave it out")
     return {
-        "gpus": asked.gpus,
+        "gpus": 1 if asked.gpus is None else asked.gpus,
         "device": asked.device,
         "allow_tf32": asked.allow_tf32,
         "cudnn_benchmark": not asked.nobench,

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from openstylegan.presets import FAMILIES, PRESETS
+
 Augpipe = Literal["blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"]
-Cfg = Literal["auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "demo"]
 
 
 @Parameter(name="*")
@@ -21,10 +22,10 @@ class TrainArguments:
     """Where run folders are made."""
     data: Path | None = None
     """The training pictures: a folder or a ZIP. With --cfg=demo: the demo pictures."""
-    gpus: int = 1
-    """Processes: one a GPU, or on a CPU that many sharing its cores."""
-    cfg: Cfg | None = None
-    """Base configuration (auto)."""
+    gpus: int | None = None
+    """Processes: one a GPU, or on a CPU that many sharing its cores (1)."""
+    cfg: Annotated[str | None, Parameter(help=f"Configuration: {', '.join(PRESETS)} (auto).")] = None
+    family: Annotated[str | None, Parameter(help=f"Where two have a --cfg of that name: {', '.join(FAMILIES)}.")] = None
     cond: bool = False
     """Train on the labels in dataset.json."""
     label_source: Literal["dataset.json", "folders"] = "dataset.json"
@@ -54,17 +55,26 @@ class TrainArguments:
     augpipe: Augpipe | None = None
     """Which augmentations (bgc)."""
     resume: str | None = None
-    """A run folder: go on with it, exactly. A snapshot: begin a new run with its weights. noresume: neither."""
-    freezed: int = 0
+    """A run folder: go on with it, exactly. A network (file, URL, or a name such as ffhq256): begin a new run with its
+    weights, as the StyleGAN programs do. noresume: neither."""
+    init_from: str | None = None
+    """Begin a new run with what fits of a network (file or URL): other sizes and classes too; the recipe stays."""
+    freezed: int | None = None
     """Freeze the first N layers of the discriminator."""
     cbase: int | None = None
     """A layer at resolution r has cbase / r channels, at most cmax."""
     cmax: int | None = None
     """Largest number of channels (512)."""
+    map_depth: int | None = None
+    """Layers of the mapping network."""
+    mbstd_group: int | None = None
+    """Samples that the discriminator's minibatch standard deviation compares (4)."""
     glr: float | None = None
     """Learning rate of the generator."""
     dlr: float | None = None
     """Learning rate of the discriminator."""
+    desc: str | None = None
+    """Text at the end of the run folder's name."""
     metrics: str | None = None
     """Metrics to take with each snapshot, comma-separated, or none (none; demo: fd_efflite0)."""
     metric_images: int | None = None

@@ -7,7 +7,11 @@ The numbers come from the search in docs/experiments.md.
 
 from __future__ import annotations
 
-from openstylegan.config import OutputConfig
+import dataclasses
+from pathlib import Path
+
+from openstylegan.config import OutputConfig, TrainConfig
+from openstylegan.presets import stylegan2_ada
 from openstylegan.presets.stylegan2_ada import BaseConfig, Options
 
 BASE = BaseConfig(
@@ -45,4 +49,21 @@ OPTIONS = Options(
         metrics=("fd_efflite0",),
         metric_images=500,
     ),
+)
+
+
+def pictures() -> Path:
+    """The embedded pictures."""
+    from openstylegan.data.demo import demo_path
+
+    return demo_path()
+
+
+def make_config(options: Options, data_path: str, resolution: int) -> TrainConfig:
+    """The demo's configuration with `options` put in. Raises `InputError`."""
+    return stylegan2_ada.make_config(options, data_path, resolution, BASE)
+
+
+PRESET = dataclasses.replace(
+    stylegan2_ada.PRESET, family="demo", options=OPTIONS, make_config=make_config, pictures=pictures
 )

@@ -7,25 +7,39 @@ unconditional, 2.42 conditional, 100,000 kimg on 2 GPUs; AFHQ cat 512 with `pape
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from openstylegan.config import (
-    Component,
-    DataConfig,
-    EmaConfig,
-    OutputConfig,
-    PhaseConfig,
-    PlayerConfig,
-    Precision,
-    TrainConfig,
-)
+from openstylegan.config import Component, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.errors import InputError
+from openstylegan.presets.base import (
+    INFINITY,
+    CommonOptions,
+    Preset,
+    check_augmentation,
+    check_batch,
+    check_length,
+    check_limits,
+    check_micro_batch,
+    check_source,
+    common_limits,
+    data_config,
+    number,
+)
 from openstylegan.registry import lookup
 
 G_REG_INTERVAL, D_REG_INTERVAL = 4, 16
 ADA_KIMG_RESUMED = 100
+PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets"
+SOURCES = {
+    "ffhq256": f"{PUBLISHED}/ffhq-res256-mirror-paper256-noaug.pkl",
+    "ffhq512": f"{PUBLISHED}/ffhq-res512-mirror-stylegan2-noaug.pkl",
+    "ffhq1024": f"{PUBLISHED}/ffhq-res1024-mirror-stylegan2-noaug.pkl",
+    "celebahq256": f"{PUBLISHED}/celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl",
+    "lsundog256": f"{PUBLISHED}/lsundog-res256-paper256-kimg100000-noaug.pkl",
+}
+"""Published networks to begin with, by the names that users know (--resume=ffhq256)."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +94,12 @@ def auto_config(resolution: int, gpus: int) -> BaseConfig:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CommonOptions):
     """What a user can ask for, under the names that users of StyleGAN2-ADA know. None: the base configuration's."""
 
     cfg: str = "auto"
-    gpus: int = 1
-    cond: bool = False
     subset: int | None = None
-    mirror: bool = False
     gamma: float | None = None
-    kimg: float | None = None
-    minutes: float | None = None
-    batch: int | None = None
-    batch_gpu: int | None = None
     aug: Literal["noaug", "ada", "fixed"] = "ada"
     p: float | None = None
     target: float | None = None
@@ -101,48 +108,43 @@ class Options:
     freezed: int = 0
     fp32: bool = False
     nhwc: bool = False
-    seed: int = 0
-    workers: int = 3
-    label_source: str = "dataset.json"
-    cache: bool | None = None
-    precision: Precision = "float32"
-    nonfinite: Literal["skip", "stop"] = "skip"
     cbase: int | None = None
     cmax: int = 512
     glr: float | None = None
     dlr: float | None = None
-    output: OutputConfig = field(default_factory=OutputConfig)
+
+
+def check_values(options: Options) -> None:
+    """Raises `InputError` for the first value outside its range."""
+    if options.gpus < 1 or options.gpus & (options.gpus - 1):
+        raise InputError(f"--gpus: expected a power of two, got {options.gpus}")
+    check_limits([("subset", options.subset, 1, INFINITY), ("gamma", options.gamma, 0, INFINITY)])
+    check_length(options)
+    check_limits(
+        [
+            *common_limits(options),
+            ("p", options.p, 0, 1),
+            ("target", options.target, 0, 1),
+            ("freezed", options.freezed, 0, INFINITY),
+            ("cbase", options.cbase, 1, INFINITY),
+            ("cmax", options.cmax, 1, INFINITY),
+            ("glr", options.glr, 0, INFINITY),
+            ("dlr", options.dlr, 0, INFINITY),
+        ]
+    )
 
 
 def check(options: Options) -> None:
-    """Raises `InputError` for values outside their range and for options without effect."""
-    if options.gpus < 1 or options.gpus & (options.gpus - 1):
-        raise InputError(f"--gpus: expected a power of two, got {options.gpus}")
-    limits: list[tuple[str, Any, float, float]] = [
-        ("gamma", options.gamma, 0, float("inf")),
-        ("kimg", options.kimg, 1e-9, float("inf")),
-        ("minutes", options.minutes, 0, float("inf")),
-        ("batch", options.batch, 1, float("inf")),
-        ("batch-gpu", options.batch_gpu, 1, float("inf")),
-        ("p", options.p, 0, 1),
-        ("target", options.target, 0, 1),
-        ("freezed", options.freezed, 0, float("inf")),
-        ("workers", options.workers, 1, float("inf")),
-        ("subset", options.subset, 1, float("inf")),
-    ]
-    for name, value, low, high in limits:
-        if value is not None and not low <= value <= high:
-            raise InputError(f"--{name}: expected a number from {low:g} to {high:g}, got {value:g}")
-    if options.batch is not None and options.batch % options.gpus:
-        raise InputError(f"--batch: expected a multiple of {options.gpus} (--gpus), got {options.batch}")
-    if options.p is not None and options.aug != "fixed":
-        raise InputError(f"--p has no effect with --aug={options.aug}; use --aug=fixed or leave --p out")
+    """Raises `InputError` for values outside their range, and for options without effect."""
+    check_values(options)
+    if options.batch is not None:
+        check_batch(options.batch, options.gpus)
     if options.p is None and options.aug == "fixed":
         raise InputError("--aug=fixed: expected a strength, got none; give --p a number from 0 to 1")
-    if options.target is not None and options.aug != "ada":
-        raise InputError(f"--target has no effect with --aug={options.aug}; use --aug=ada or leave --target out")
+    check_augmentation(options.aug, options.p, options.target)
     if options.augpipe is not None and options.aug == "noaug":
         raise InputError("--augpipe has no effect with --aug=noaug; use --aug=ada or leave --augpipe out")
+    check_source(options.resume, options.init_from)
 
 
 def base_config(options: Options, resolution: int) -> BaseConfig:
@@ -180,11 +182,7 @@ def batches(options: Options, base: BaseConfig) -> Component:
     """The batch over all processes and the micro-batch."""
     batch = options.batch or base.batch
     batch_gpu = options.batch_gpu or (options.batch // options.gpus if options.batch else base.batch // base.ref_gpus)
-    if batch % (batch_gpu * options.gpus):
-        raise InputError(
-            f"expected a batch divisible by gpus x batch-gpu = {options.gpus} x {batch_gpu}, got {batch}; "
-            "choose another --batch, --batch-gpu or --gpus"
-        )
+    check_micro_batch(batch, options.gpus, batch_gpu)
     return Component("constant", {"batch_size": batch, "batch_gpu": batch_gpu})
 
 
@@ -207,8 +205,8 @@ def players(options: Options, base: BaseConfig) -> tuple[PlayerConfig, PlayerCon
         "epilogue_kwargs": {"mbstd_group_size": base.mbstd, "mbstd_num_channels": base.mbstd_channels},
     }
     return (
-        PlayerConfig(Component("stylegan2", generator), lr=options.glr or base.lrate),
-        PlayerConfig(Component("stylegan2", discriminator), lr=options.dlr or base.lrate),
+        PlayerConfig(Component("stylegan2", generator), lr=base.lrate if options.glr is None else options.glr),
+        PlayerConfig(Component("stylegan2", discriminator), lr=base.lrate if options.dlr is None else options.dlr),
     )
 
 
@@ -222,16 +220,7 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
     gamma = base.gamma if options.gamma is None else options.gamma
     generator, discriminator = players(options, base)
     return TrainConfig(
-        data=DataConfig(
-            path=data_path,
-            use_labels=options.cond,
-            max_size=options.subset,
-            xflip=options.mirror,
-            subset_seed=options.seed,
-            num_workers=options.workers,
-            label_source=options.label_source,
-            cache=options.cache,
-        ),
+        data=data_config(options, data_path, options.subset),
         generator=generator,
         discriminator=discriminator,
         phases=phases(base, gamma),
@@ -246,34 +235,47 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
         precision="float32" if options.fp32 else options.precision,
         nonfinite=options.nonfinite,
         preset=options.cfg,
-        transfer_from=options.resume,
+        transfer_from=SOURCES.get(options.resume or "", options.resume),
+        init_from=SOURCES.get(options.init_from or "", options.init_from),
     )
 
 
 def describe(options: Options, data_path: str, given: set[str]) -> str:
     """A run's name: the dataset, then what was asked for, in the order users know. `given`: options that were typed."""
-    parts = [Path(data_path).stem]
-    if options.cond:
-        parts.append("cond")
-    if options.subset is not None:
-        parts.append(f"subset{options.subset}")
-    if options.mirror:
-        parts.append("mirror")
-    parts.append(f"auto{options.gpus}" if options.cfg == "auto" else options.cfg)
-    for name, value in (("gamma", options.gamma), ("kimg", options.kimg), ("batch", options.batch)):
-        if value is not None:
-            parts.append(f"{name}{value:g}")
-    if "aug" in given:
-        parts.append(options.aug)
-    for name, number in (("p", options.p), ("target", options.target)):
-        if number is not None:
-            parts.append(f"{name}{number:g}")
-    if options.augpipe is not None:
-        parts.append(options.augpipe)
+    parts: list[str | None] = [
+        Path(data_path).stem,
+        "cond" if options.cond else None,
+        None if options.subset is None else f"subset{options.subset}",
+        "mirror" if options.mirror else None,
+        f"auto{options.gpus}" if options.cfg == "auto" else options.cfg,
+        None if options.gamma is None else f"gamma{options.gamma:g}",
+        None if options.kimg is None else f"kimg{number(options.kimg)}",
+        None if options.batch is None else f"batch{options.batch}",
+        options.aug if "aug" in given else None,
+        None if options.p is None else f"p{options.p:g}",
+        None if options.target is None else f"target{options.target:g}",
+        options.augpipe,
+        source_part(options, given),
+        f"freezed{options.freezed}" if options.freezed or "freezed" in given else None,
+    ]
+    return "-".join(part for part in parts if part is not None)
+
+
+def source_part(options: Options, given: set[str]) -> str | None:
+    """What a run's name says of where its weights come from."""
     if options.resume is not None:
-        parts.append("resumecustom")
-    elif "resume" in given:
-        parts.append("noresume")
-    if options.freezed:
-        parts.append(f"freezed{options.freezed}")
-    return "-".join(parts)
+        return f"resume{options.resume if options.resume in SOURCES else 'custom'}"
+    if options.init_from is not None:
+        return "initfrom"
+    return "noresume" if "resume" in given else None
+
+
+PRESET = Preset(
+    family="stylegan2-ada",
+    options=Options(),
+    check_values=check_values,
+    make_config=make_config,
+    describe=describe,
+    machine_flags=("allow_tf32",),
+    source_names=SOURCES,
+)

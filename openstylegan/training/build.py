@@ -27,7 +27,6 @@ from openstylegan.training.phase import Phase, StepContext
 from openstylegan.training.players import Player
 from openstylegan.training.schedule import SCHEDULES, Schedule, Stage
 from openstylegan.training.state import TrainState
-from openstylegan.training.transfer import transfer
 
 
 def print_notice(text: str) -> None:
@@ -131,8 +130,6 @@ def build_run(config: TrainConfig, device: torch.device, folder: Path | None = N
     G = make_network(GENERATORS, components["G"], "generator", config).to(device).train()
     D = make_network(DISCRIMINATORS, components["D"], "discriminator", config).to(device).train()
     ema = Ema(G, config.ema)
-    if config.transfer_from is not None:
-        transfer(config.transfer_from, {"G": G, "D": D, "G_ema": ema.module})
     for module in (G, D, ema.module):
         broadcast([*module.parameters(), *module.buffers()])
     players = {

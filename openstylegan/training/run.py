@@ -24,6 +24,7 @@ from openstylegan.training.loop import train_loop
 from openstylegan.training.progress import Progress
 from openstylegan.training.signals import StopRequest, listen
 from openstylegan.training.tick import Ticks, memory_gb
+from openstylegan.training.transfer import begin_with_weights
 
 SHOWN_STATS = ("Loss/G/loss", "Loss/D/loss", "Loss/D/reg", "Loss/G/reg")
 DISPLAY_SECONDS = 0.5
@@ -117,8 +118,8 @@ def run_job(job: Job) -> Path:
     log = log_to(folder)
     if job.resume:
         restore(run, folder, log)
-    elif is_main():
-        run_folder.begin(folder, job.config, device, job.preset)
+    else:
+        begin(run, folder, job, log)
     barrier()
     stop = StopRequest()
     minutes = job.config.max_minutes
@@ -135,6 +136,16 @@ def run_job(job: Job) -> Path:
             ticks.begin()
             train_loop(run, stop, display, ticks, lambda _: ticks.save())
     return folder
+
+
+def begin(run: Run, folder: Path, job: Job, log: Callable[[str], None]) -> None:
+    """Takes the weights that a new run begins with, and writes what the run is. Raises `InputError`."""
+    lines = begin_with_weights(run)
+    if is_main():
+        run_folder.begin(folder, job.config, run.device, job.preset)
+    for line in lines:
+        print(line)
+        log(line)
 
 
 def restore(run: Run, folder: Path, log: Callable[[str], None]) -> None:

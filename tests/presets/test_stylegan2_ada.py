@@ -57,16 +57,24 @@ def test_fixed_configurations(cfg: str) -> None:
 AUTO = {
     # (resolution, gpus): batch, gamma, ema
     (64, 1): (32, 0.0256, 10),
+    (64, 2): (64, 0.0128, 20),
+    (64, 4): (64, 0.0128, 20),
     (64, 8): (64, 0.0128, 20),
     (128, 1): (32, 0.1024, 10),
     (128, 2): (64, 0.0512, 20),
+    (128, 4): (64, 0.0512, 20),
+    (128, 8): (64, 0.0512, 20),
     (256, 1): (16, 0.8192, 5),
     (256, 2): (32, 0.4096, 10),
     (256, 4): (64, 0.2048, 20),
+    (256, 8): (64, 0.2048, 20),
     (512, 1): (8, 6.5536, 2.5),
+    (512, 2): (16, 3.2768, 5),
+    (512, 4): (32, 1.6384, 10),
     (512, 8): (64, 0.8192, 20),
     (1024, 1): (4, 52.4288, 1.25),
     (1024, 2): (8, 26.2144, 2.5),
+    (1024, 4): (16, 13.1072, 5),
     (1024, 8): (32, 6.5536, 10),
 }
 
@@ -84,6 +92,62 @@ def test_auto(case: tuple[int, int]) -> None:
     assert config.generator.network.options["mapping_kwargs"] == {"num_layers": 2, "lr_multiplier": 0.01}
     mbstd = config.discriminator.network.options["epilogue_kwargs"]["mbstd_group_size"]
     assert mbstd == min(batch // case[1], 4)
+
+
+@pytest.mark.parametrize(("gpus", "batch", "batch_gpu"), [(1, 64, 8), (2, 64, 8), (8, 64, 8)])
+def test_fewer_gpus_than_a_configuration_was_made_for_accumulate(gpus: int, batch: int, batch_gpu: int) -> None:
+    config = made(cfg="paper256", gpus=gpus)
+    assert config.schedule.options == {"batch_size": batch, "batch_gpu": batch_gpu}
+
+
+def test_more_gpus_than_that_are_refused() -> None:
+    with pytest.raises(InputError, match="divisible by gpus x batch-gpu = 16 x 8"):
+        made(cfg="paper256", gpus=16)
+
+
+def test_a_batch_of_ones_own_is_a_batch_a_gpu() -> None:
+    assert made(cfg="paper256", gpus=4, batch=32).schedule.options == {"batch_size": 32, "batch_gpu": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("ffhq256", "ffhq-res256-mirror-paper256-noaug.pkl"),
+        ("ffhq512", "ffhq-res512-mirror-stylegan2-noaug.pkl"),
+        ("ffhq1024", "ffhq-res1024-mirror-stylegan2-noaug.pkl"),
+        ("celebahq256", "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl"),
+        ("lsundog256", "lsundog-res256-paper256-kimg100000-noaug.pkl"),
+    ],
+)
+def test_names_of_published_networks(name: str, file: str) -> None:
+    base = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/"
+    config = made(resume=name)
+    assert config.transfer_from == base + file
+    assert config.ema.rampup is None and config.augment.options["kimg"] == 100
+    assert describe(Options(cfg="paper256", resume=name), "cats", {"resume"}) == f"cats-paper256-resume{name}"
+    assert made(init_from=name).init_from == base + file
+
+
+def test_init_from_leaves_the_recipe_alone() -> None:
+    config = made(init_from="a.pkl")
+    assert (config.augment, config.ema) == (made().augment, made().ema)
+    assert config.init_from == "a.pkl" and config.transfer_from is None
+
+
+def test_learning_rates_and_widths_of_ones_own() -> None:
+    config = made(glr=0.0, dlr=0.001, cbase=1024, cmax=32, freezed=4, nhwc=True)
+    g, d = config.generator, config.discriminator
+    assert (g.lr, d.lr) == (0.0, 0.001)
+    assert g.network.options["synthesis_kwargs"]["channel_base"] == d.network.options["channel_base"] == 1024
+    assert g.network.options["synthesis_kwargs"]["channel_max"] == d.network.options["channel_max"] == 32
+    assert d.network.options["block_kwargs"] == {"freeze_layers": 4, "fp16_channels_last": True}
+    assert g.network.options["synthesis_kwargs"]["fp16_channels_last"] is True
+
+
+def test_pictures() -> None:
+    data = made(cond=True, subset=100, mirror=True, seed=3, workers=2, label_source="folders").data
+    assert (data.use_labels, data.max_size, data.xflip, data.subset_seed) == (True, 100, True, 3)
+    assert (data.num_workers, data.label_source) == (2, "folders")
 
 
 def test_cifar_has_no_path_length_no_mixing_and_an_orig_discriminator() -> None:
@@ -142,6 +206,11 @@ def test_fp32_turns_clamping_off() -> None:
         {"freezed": -1},
         {"workers": 0},
         {"cfg": "papr256"},
+        {"minutes": 0},
+        {"cbase": 0},
+        {"glr": -0.1},
+        {"subset": 0},
+        {"resume": "a", "init_from": "b"},
     ],
 )
 def test_options_out_of_range_or_without_effect_are_refused(options: dict[str, Any]) -> None:
@@ -158,6 +227,8 @@ def test_names_of_runs() -> None:
     assert name == "cats-cond-subset100-mirror-auto1-gamma10-kimg500-batch16-ada-target0.7-bg-freezed2"
     assert describe(Options(cfg="paper256"), "cats", {"resume"}) == "cats-paper256-noresume"
     assert describe(Options(cfg="cifar", resume="a.safetensors"), "cats", {"resume"}) == "cats-cifar-resumecustom"
+    assert describe(Options(cfg="cifar", kimg=1e6), "cats/", {"freezed"}) == "cats-cifar-kimg1000000-freezed0"
+    assert describe(Options(gpus=4, aug="fixed", p=0.25), "cats", {"aug"}) == "cats-auto4-fixed-p0.25"
 
 
 def test_the_demo_is_a_preset_too() -> None:
