@@ -21,6 +21,7 @@ COMMANDS = {
     "metrics": ("openstylegan.cli.metrics:metrics", "Measure a network: FID, KID, precision and recall, ..."),
     "dataset": ("openstylegan.cli.dataset:dataset", "Make a dataset from pictures, or verify one."),
     "convert": ("openstylegan.cli.convert:convert", "Write a snapshot as a plain pickle."),
+    "export": ("openstylegan.cli.export:export", "Write a generator as ONNX or as a PyTorch exported program."),
     "doctor": ("openstylegan.cli.doctor:doctor", "Say what this machine can do, and test it."),
 }
 

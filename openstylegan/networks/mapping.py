@@ -85,7 +85,8 @@ class MappingNetwork(nn.Module):
                 raise InputError(f"expected z of shape [N, {self.z_dim}], got {None if z is None else list(z.shape)}")
             inputs.append(normalize_second_moment(z.to(dtype)))
         if self.c_dim > 0:
-            check_labels(c, self.c_dim, len(inputs[0]) if inputs else len(c) if c is not None else 0)
+            sample = inputs[0] if inputs else c
+            check_labels(c, self.c_dim, 0 if sample is None else sample.shape[0])
             assert c is not None
             inputs.append(normalize_second_moment(self.embed(c.to(dtype))))
         x = torch.cat(inputs, dim=1)

@@ -190,7 +190,7 @@ class SynthesisBlock(PrecisionBlock):
         if fused_modconv is None:
             fused_modconv = not self.training and (dtype == ws.dtype or len(ws) == 1)
         if x is None:
-            x = self.const.expand(len(ws), -1, -1, -1)
+            x = self.const.expand(ws.shape[0], -1, -1, -1)  # len(ws) would fix the size in an exported graph
         x = self.features(self.placed(x, dtype), ws, noises, fused_modconv)
         if img is not None:
             img = upsample2d(img, self.resample_filter)

@@ -1,7 +1,8 @@
 """Which way an op is computed: the plain reference, or a faster path where one fits.
 
 Every public op asks `fast(x)`. The reference is used on devices other than the CPU (where no faster path has been
-measured) and inside `reference_paths()`, which serves comparisons, exports and the self-test of the doctor.
+measured) and inside `reference_paths()`, which serves comparisons and the self-test of the doctor, and inside
+`exportable_paths()`, which serves exports.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
+_EXPORTABLE: ContextVar[bool] = ContextVar("openstylegan_exportable_paths", default=False)
 
 
 @contextmanager
@@ -24,6 +26,22 @@ def reference_paths() -> Iterator[None]:
         yield
     finally:
         _REFERENCE.reset(token)
+
+
+@contextmanager
+def exportable_paths() -> Iterator[None]:
+    """Inside, `reference_paths()`, and of an op's forms the one whose graph is the same for every batch size."""
+    token = _EXPORTABLE.set(True)
+    try:
+        with reference_paths():
+            yield
+    finally:
+        _EXPORTABLE.reset(token)
+
+
+def exportable() -> bool:
+    """Whether `exportable_paths()` is active: modulated convolutions are then unfused, whatever is asked."""
+    return _EXPORTABLE.get()
 
 
 def fast(x: Tensor) -> bool:
