@@ -59,19 +59,23 @@ def empty_storage(meter: Meter, reference: Any, numel: Any, available: int) -> S
     return Storage(torch.empty(numel, dtype=dtype))
 
 
+def storage_bytes(storage: Storage) -> memoryview:
+    """The memory of a storage, to be written into."""
+    if not storage.data.numel():
+        return memoryview(bytearray())
+    return memoryview(storage.data.view(torch.uint8).numpy())  # type: ignore[arg-type]
+
+
 def fill(storage: Storage, raw: memoryview, little_endian: bool) -> None:
     """Copies the bytes `raw` (as many as the storage has) into it."""
-    if not len(raw):
-        return
-    target = storage.data.view(torch.uint8)
-    memory = memoryview(target.numpy())  # type: ignore[arg-type]
-    memory[:] = raw
-    swap_bytes(storage, little_endian)
+    if len(raw):
+        storage_bytes(storage)[:] = raw
+        swap_bytes(storage, little_endian)
 
 
 def swap_bytes(storage: Storage, little_endian: bool) -> None:
     """Turns data of the other byte order than this machine's around, in place."""
-    if little_endian == (sys.byteorder == "little"):
+    if little_endian == (sys.byteorder == "little") or not storage.data.numel():
         return
     width = storage.data.dtype.itemsize // (2 if storage.data.dtype.is_complex else 1)
     numbers = storage.data.view(torch.uint8).view(-1, width)

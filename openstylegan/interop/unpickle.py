@@ -63,7 +63,8 @@ def guarded(read: Callable[[], Any], name: str) -> Any:
             f"expected a file of weights, but {name} {error}; nothing was run: do not open it with other programs"
         ) from error
     except InputError as error:
-        raise InputError(f"expected a file of weights, but {name} {error}; get another copy of it") from error
+        advice = "; get another copy of it" if "?)" in str(error) else ""
+        raise InputError(f"expected a file of weights, but {name} {error}{advice}") from error
     except DAMAGE as error:
         reason = printable(f"{type(error).__name__}: {error}", 200)
         raise InputError(f"expected a file of weights, but {name} is damaged ({reason}); get another copy") from error
@@ -74,11 +75,17 @@ def read_pickle_file(path: str | os.PathLike[str], *, limits: Limits = Limits())
     return read_pickle(file_bytes(path, limits), limits=limits, name=printable(str(path), 400))
 
 
-def file_bytes(path: str | os.PathLike[str], limits: Limits) -> bytes:
-    """All of a file, when it is one and is not too large."""
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """`path`, when it is a file."""
     place = Path(path)
     if not place.is_file():
         raise InputError(f"expected a file at {place}, but there is none; check the path")
+    return place
+
+
+def file_bytes(path: str | os.PathLike[str], limits: Limits) -> bytes:
+    """All of a file, when it is one and is not too large."""
+    place = existing_file(path)
     if place.stat().st_size > limits.file_bytes:
         raise InputError(f"{place} is larger than the {limits.file_bytes >> 20} MB that are read")
     return place.read_bytes()
