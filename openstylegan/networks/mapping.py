@@ -20,7 +20,10 @@ from openstylegan.networks.layers import Dense, normalize_second_moment
 
 @dataclass(frozen=True)
 class MappingOptions:
-    """`mapping_kwargs`: None for a number of features means w_dim."""
+    """`mapping_kwargs`: None for a number of features means w_dim.
+
+    `joint_normalization` normalizes z and the embedded c as one vector, as the TensorFlow networks up to StyleGAN2 do.
+    """
 
     num_layers: int = 8
     embed_features: int | None = None
@@ -28,6 +31,7 @@ class MappingOptions:
     activation: str = "lrelu"
     lr_multiplier: float = 0.01
     w_avg_beta: float | None = 0.995
+    joint_normalization: bool = False
 
 
 class MappingNetwork(nn.Module):
@@ -40,11 +44,16 @@ class MappingNetwork(nn.Module):
 
     def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, options: MappingOptions):
         super().__init__()
-        if options.num_layers < 1:
-            raise InputError(f"expected num_layers of the mapping to be at least 1, got {options.num_layers}")
+        # Without layers, the embedded labels are the result: so StyleGAN2-ADA's discriminators in TensorFlow have it.
+        fewest = 1 if z_dim > 0 else 0
+        if options.num_layers < fewest:
+            raise InputError(f"expected num_layers of the mapping to be at least {fewest}, got {options.num_layers}")
+        self.joint_normalization = options.joint_normalization
         self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
         self.num_layers, self.w_avg_beta = options.num_layers, options.w_avg_beta
         embed_features = (options.embed_features or w_dim) if c_dim > 0 else 0
+        if options.num_layers == 0 and embed_features != w_dim:
+            raise InputError(f"expected embed_features {w_dim} in a mapping without layers, got {embed_features}")
         hidden = options.layer_features or w_dim
         widths = [z_dim + embed_features, *[hidden] * (options.num_layers - 1), w_dim]
         if c_dim > 0:
@@ -77,19 +86,22 @@ class MappingNetwork(nn.Module):
         return w if truncation_psi == 1 else self.truncate(w, truncation_psi, truncation_cutoff)
 
     def map(self, z: Tensor | None, c: Tensor | None) -> Tensor:
-        """w [N, w_dim], neither repeated nor truncated. z and the embedded c are normalized one by one."""
-        dtype = self.get_parameter("fc0.weight").dtype
+        """w [N, w_dim], neither repeated nor truncated. z and the embedded c are normalized one by one, or jointly."""
+        dtype = next(self.parameters()).dtype
         inputs = []
         if self.z_dim > 0:
             if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
                 raise InputError(f"expected z of shape [N, {self.z_dim}], got {None if z is None else list(z.shape)}")
-            inputs.append(normalize_second_moment(z.to(dtype)))
+            inputs.append(z.to(dtype))
         if self.c_dim > 0:
             sample = inputs[0] if inputs else c
             check_labels(c, self.c_dim, 0 if sample is None else sample.shape[0])
             assert c is not None
-            inputs.append(normalize_second_moment(self.embed(c.to(dtype))))
-        x = torch.cat(inputs, dim=1)
+            inputs.append(self.embed(c.to(dtype)))
+        if self.joint_normalization:
+            x = normalize_second_moment(torch.cat(inputs, dim=1))
+        else:
+            x = torch.cat([normalize_second_moment(x) for x in inputs], dim=1)
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         return x

@@ -170,6 +170,9 @@ class DiscriminatorEpilogue(nn.Module):
 class StyleGAN2Discriminator(Discriminator):
     """StyleGAN2's discriminator of images [N, C, H, W]; logits [N, 1].
 
+    Labels are embedded, and the last features projected on them; with `class_scores` there is a score a class instead,
+    sum_k(c_k score_k), as in the TensorFlow networks up to StyleGAN2.
+
     `architecture` is 'orig', 'skip' or 'resnet'; `cmap_dim` None means as many as channels at 4x4. `block_kwargs` are
     `BlockOptions`, `mapping_kwargs` `LabelMappingOptions` (conditional networks only), `epilogue_kwargs`
     `EpilogueOptions`. Minibatch-stddev groups are formed inside the batch given.
@@ -189,6 +192,7 @@ class StyleGAN2Discriminator(Discriminator):
         block_kwargs: Mapping[str, Any] | None = None,
         mapping_kwargs: Mapping[str, Any] | None = None,
         epilogue_kwargs: Mapping[str, Any] | None = None,
+        class_scores: bool = False,
     ):
         super().__init__()
         plan = ResolutionPlan.of(img_resolution)
@@ -201,7 +205,11 @@ class StyleGAN2Discriminator(Discriminator):
         epilogue_options = options_from(EpilogueOptions, epilogue_kwargs, "epilogue_kwargs")
         label_options = options_from(LabelMappingOptions, mapping_kwargs, "mapping_kwargs")
         widths = {r: channels_at(r, channel_base, channel_max) for r in plan.nominals}
+        self.class_scores = class_scores and c_dim > 0
+        if class_scores:
+            refuse_embedding(c_dim, cmap_dim, mapping_kwargs)
         cmap_dim = (widths[4] if cmap_dim is None else cmap_dim) if c_dim > 0 else 0
+        cmap_dim = c_dim if self.class_scores else cmap_dim
 
         num_layers = 0
         for r in reversed(plan.nominals[1:]):
@@ -212,7 +220,7 @@ class StyleGAN2Discriminator(Discriminator):
             block.low_precision_allowed = r >= plan.first_low_precision(num_fp16_res)
             num_layers += block.num_layers
             self.add_module(f"b{r}", block)
-        if c_dim > 0:
+        if c_dim > 0 and not self.class_scores:
             self.mapping = MappingNetwork(0, c_dim, cmap_dim, None, label_options.mapping_options())
         self.b4 = DiscriminatorEpilogue(
             widths[4], plan.base, img_channels, cmap_dim, architecture, conv_clamp, epilogue_options
@@ -232,5 +240,22 @@ class StyleGAN2Discriminator(Discriminator):
         x, img = None, images.to(self.b4.fc.weight.dtype)
         for block in self.blocks:
             x, img = block(x, img, force_fp32)
-        cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        return self.b4(x, img, cmap)
+        return self.b4(x, img, self.embedded(c))
+
+    def embedded(self, c: Tensor | None) -> Tensor | None:
+        """What the last features [N, cmap_dim] are multiplied with, or None without labels."""
+        if self.c_dim == 0:
+            return None
+        if not self.class_scores:
+            return self.mapping(None, c)
+        assert c is not None
+        # The epilogue divides by the root of the number of features, which scores are not.
+        return c.to(self.b4.fc.weight.dtype) * math.sqrt(self.c_dim)
+
+
+def refuse_embedding(c_dim: int, cmap_dim: int | None, mapping_kwargs: Mapping[str, Any] | None) -> None:
+    """Raises `InputError` for options that have no effect beside `class_scores`."""
+    if c_dim == 0:
+        raise InputError("expected classes (c_dim > 0) with class_scores, got c_dim 0; leave class_scores out")
+    if cmap_dim is not None or mapping_kwargs:
+        raise InputError("expected neither cmap_dim nor mapping_kwargs with class_scores: there is no embedding")

@@ -76,6 +76,27 @@ def test_inputs_that_do_not_fit(z, c, message):
         mapping(c_dim=3)(z, c)
 
 
+def test_joint_normalization_is_of_z_and_labels_together():
+    torch.manual_seed(0)
+    network = MappingNetwork(8, 3, 6, 4, MappingOptions(num_layers=2, joint_normalization=True))
+    z, c = latents(2) * 5, torch.eye(3)[:2]
+    both = torch.cat([z, network.embed(c)], dim=1)
+    both = both / (both.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    torch.testing.assert_close(network.map(z, c), network.fc1(network.fc0(both)))
+    assert not torch.allclose(network(z, c), mapping(c_dim=3)(z, c))
+
+
+def test_labels_may_be_mapped_without_layers():
+    network = MappingNetwork(0, 3, 6, None, MappingOptions(num_layers=0))
+    assert list(network.state_dict()) == ["embed.weight", "embed.bias"]
+    embedded = network.embed(torch.eye(3))
+    torch.testing.assert_close(
+        network(None, torch.eye(3)), embedded / (embedded.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    )
+    with pytest.raises(InputError, match="embed_features 6"):
+        MappingNetwork(0, 3, 6, None, MappingOptions(num_layers=0, embed_features=5))
+
+
 def test_no_layers_are_refused():
     with pytest.raises(InputError, match="num_layers"):
         MappingNetwork(8, 0, 6, 4, MappingOptions(num_layers=0))

@@ -127,3 +127,26 @@ def test_calls_that_cannot_be():
         network(normal(2, 1, 8, 8), torch.zeros(2, 2))
     with pytest.raises(InputError, match="this network is conditional"):
         network(normal(2, 3, 8, 8))
+
+
+def test_class_scores_are_picked_by_the_label():
+    network = discriminator(8, 3, class_scores=True)
+    images, c = normal(4, 3, 8, 8), torch.eye(3)[[0, 2, 1, 1]]
+    assert network.b4.out.weight.shape == (3, 16) and not any("mapping" in name for name in network.state_dict())
+    every = torch.cat([network(images, torch.eye(3)[[k] * 4]) for k in range(3)], dim=1)
+    torch.testing.assert_close(network(images, c), (every * c).sum(dim=1, keepdim=True))
+    blended = torch.tensor([[0.25, 0.25, 0.5]]).repeat(4, 1)
+    torch.testing.assert_close(network(images, blended), (every * blended).sum(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("c_dim", "options", "message"),
+    [
+        (0, {}, "expected classes"),
+        (3, {"cmap_dim": 4}, "no embedding"),
+        (3, {"mapping_kwargs": {"num_layers": 1}}, "no"),
+    ],
+)
+def test_class_scores_go_without_an_embedding(c_dim, options, message):
+    with pytest.raises(InputError, match=message):
+        discriminator(8, c_dim, class_scores=True, **options)
