@@ -125,7 +125,7 @@ def measure(job: Job) -> None:
     from openstylegan.distributed import is_main
     from openstylegan.metrics.evaluate import Setup, evaluate
     from openstylegan.ops.allocator import configure_allocator
-    from openstylegan.sampling.measured import numbered_sampler
+    from openstylegan.sampling.measured import NumberedSampler
     from openstylegan.snapshot import load
     from openstylegan.training.launch import pick_device
 
@@ -140,7 +140,7 @@ def measure(job: Job) -> None:
         snapshot=job.network.name,
         sampling={"seed": job.seed, "truncation_psi": 1, "noise_mode": "random"},
     )
-    sample = numbered_sampler(networks.G_ema.to(device), job.seed, len(dataset), dataset.labels)
+    sample = NumberedSampler(networks.G_ema.to(device), job.seed, len(dataset), dataset.labels)
     records = evaluate(
         job.names,
         sample,

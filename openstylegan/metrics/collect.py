@@ -47,7 +47,12 @@ def collect(
     progress: Progress = silent,
     what: str = "pictures",
 ) -> dict[Want, FeatureSet]:
-    """All sets of `wants` in one pass over the pictures. Raises `InputError` for pictures of a wrong form."""
+    """All sets of `wants` in one pass over the pictures. Raises `InputError` for pictures of a wrong form.
+
+    Where `pictures` makes them in groups (`group_size`), the batch is rounded up to whole groups: none is made twice.
+    """
+    group_size = getattr(pictures, "group_size", 1)
+    batch_size = -(-batch_size // group_size) * group_size
     collectors = {want: collector_of(want, extractors[want.extractor], device) for want in wants}
     total = max((want.num for want in wants), default=0)
     starts = range(rank() * batch_size, total, batch_size * world_size())

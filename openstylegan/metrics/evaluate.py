@@ -3,8 +3,9 @@
     records = evaluate(["fd_efflite0"], sample, open_dataset("pictures.zip"), num_generated=5000)
     records[0].results["fd_efflite0"], records[0].protocol
 
-All metrics share one pass over the generated pictures and one over the real ones, whose statistics are cached. On
-several processes each takes its share, and all return the same records.
+All metrics of pictures share one pass over the generated pictures and one over the real ones, whose statistics are
+cached. A metric of the generator itself (path length, equivariance) needs a `sample` that is also a `Probe`. On several
+processes each takes its share, and all return the same records.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from openstylegan.distributed import broadcast, is_distributed, is_main, world_s
 from openstylegan.errors import InputError
 from openstylegan.features import check_weights, load_extractor
 from openstylegan.features.base import FeatureExtractor
+from openstylegan.features.lpips import PerceptualFeatures, check_perceptual, perceptual_distance
 from openstylegan.features.weights import WeightPolicy
-from openstylegan.metrics import METRICS, Metric
+from openstylegan.metrics import METRICS, GeneratorMetric, Metric
 from openstylegan.metrics.cache import cache_key, cache_path, load_set, save_set
 from openstylegan.metrics.collect import Pictures, Progress, Want, collect, share, silent
+from openstylegan.metrics.probe import Probe, collect_rows
 from openstylegan.metrics.record import MetricRecord
 from openstylegan.metrics.statistics import FeatureSet
 from openstylegan.registry import lookup
@@ -56,10 +59,12 @@ class RealPictures(Protocol):
 
 @dataclass(frozen=True)
 class Setup:
-    """How metrics are taken. `extractors`: ready ones by name, used instead of loading them; `device`: None picks."""
+    """How metrics are taken. `extractors`, `perceptual`: ready ones by name, used instead of loading them; `device`:
+    None picks."""
 
     policy: WeightPolicy = field(default_factory=WeightPolicy)
     extractors: Mapping[str, FeatureExtractor] = field(default_factory=dict)
+    perceptual: Mapping[str, PerceptualFeatures] = field(default_factory=dict)
     device: str | torch.device | None = None
     seed: int = 0
     snapshot: str | None = None
@@ -81,9 +86,30 @@ def check_available(names: Iterable[str], policy: WeightPolicy | None = None) ->
     for name in names:
         metric = lookup(METRICS, name, "metric")
         try:
-            check_weights(metric.extractor, policy)
+            if isinstance(metric, Metric):
+                check_weights(metric.extractor, policy)
+            elif metric.perceptual is not None:
+                check_perceptual(metric.perceptual, policy)
         except InputError as error:
             raise InputError(f"metric '{name}': {error}") from error
+
+
+def check_measurable(names: Iterable[str], sample: Pictures) -> None:
+    """Raises `InputError`, one line, for a metric that asks of the generator behind `sample` what it cannot do."""
+    for name in names:
+        metric = lookup(METRICS, name, "metric")
+        if isinstance(metric, Metric):
+            continue
+        if not isinstance(sample, Probe):
+            raise InputError(
+                f"metric '{name}' asks the generator itself: expected a sample callable that is a Probe, such as "
+                f"sampling.measured.NumberedSampler, got {type(sample).__name__}"
+            )
+        if metric.needs_transform and not sample.transformable:
+            raise InputError(
+                f"metric '{name}' moves the generator's input: expected a network with synthesis.input.transform "
+                "(StyleGAN3), got one without; leave this metric out"
+            )
 
 
 def is_better(result: str, value: float, best: float) -> bool:
@@ -128,18 +154,34 @@ def evaluate(
     setup = setup or Setup()
     chosen = {name: lookup(METRICS, name, "metric") for name in dict.fromkeys(names)}
     check_request(chosen, dataset, num_generated, batch_size)
-    check_available([n for n, metric in chosen.items() if metric.extractor not in setup.extractors], setup.policy)
+    check_measurable(chosen, sample)
+    check_available([name for name, metric in chosen.items() if not is_given(metric, setup)], setup.policy)
     device = setup.own_device()
-    extractors = ready(chosen.values(), setup, device)
+    of_pictures = {name: metric for name, metric in chosen.items() if isinstance(metric, Metric)}
+    extractors = ready(of_pictures.values(), setup, device)
     run = Evaluation(extractors, device, batch_size, cache, progress or silent)
-    plans = {name: Plan(metric, dataset, num_generated) for name, metric in chosen.items()}
+    plans = {name: Plan(metric, dataset, num_generated) for name, metric in of_pictures.items()}
     real = run.real_sets([plan for plan in plans.values() if plan.reals is not None])
     generated = run.generated_sets(sample, list(plans.values()))
-    return [run.record(name, plan, real, generated, setup) for name, plan in plans.items()]
+    records = {name: run.record(name, plan, real, generated, setup) for name, plan in plans.items()}
+    for name, metric in chosen.items():
+        if isinstance(metric, GeneratorMetric) and isinstance(sample, Probe):
+            records[name] = run.generator_record(name, metric, sample, num_generated, setup)
+    return [records[name] for name in chosen]
+
+
+def is_given(metric: Metric | GeneratorMetric, setup: Setup) -> bool:
+    """Whether the setup holds the features of this metric."""
+    if isinstance(metric, Metric):
+        return metric.extractor in setup.extractors
+    return metric.perceptual in setup.perceptual
 
 
 def check_request(
-    chosen: Mapping[str, Metric], dataset: RealPictures | None, num_generated: int | None, batch_size: int
+    chosen: Mapping[str, Metric | GeneratorMetric],
+    dataset: RealPictures | None,
+    num_generated: int | None,
+    batch_size: int,
 ) -> None:
     """Raises `InputError` for a request that cannot be met."""
     if num_generated is not None and num_generated < 1:
@@ -152,7 +194,7 @@ def check_request(
                 f"expected at least {metric.min_pictures} generated pictures for metric '{name}', got {num_generated}; "
                 "check --num-generated"
             )
-        if metric.max_reals == 0:
+        if isinstance(metric, GeneratorMetric) or metric.max_reals == 0:
             continue
         if dataset is None:
             raise InputError(f"expected real pictures for metric '{name}', got no dataset; give --data")
@@ -270,6 +312,41 @@ class Evaluation:
             metric=name,
             protocol=self.protocol(plan, setup),
             total_time=own + passes,
+            num_gpus=world_size(),
+            snapshot=setup.snapshot,
+            timestamp=time.time(),
+        )
+
+    def generator_record(
+        self, name: str, metric: GeneratorMetric, probe: Probe, num_generated: int | None, setup: Setup
+    ) -> MetricRecord:
+        """Takes one metric of the generator itself."""
+        start = time.monotonic()
+        features = None
+        if metric.perceptual is not None:
+            given = setup.perceptual.get(metric.perceptual)
+            features = given or perceptual_distance(metric.perceptual, setup.policy, self.device)
+
+        def rows_of(indices: Sequence[int]) -> torch.Tensor:
+            return metric.measure(probe, indices, setup.seed, features)
+
+        num = num_generated or metric.num_generated
+        rows = collect_rows(rows_of, num, metric.group_size, metric.columns, self.device, self.progress, name)
+        return MetricRecord(
+            results=dict(zip(metric.results, metric.combine(rows), strict=True)),
+            metric=name,
+            protocol={
+                **(features.protocol if features is not None else {}),
+                "num_real": 0,
+                "num_generated": num,
+                "group_size": metric.group_size,
+                **metric.options,
+                "precision": "float32",
+                "seed": setup.seed,
+                "sampling": {**setup.sampling, "noise_mode": "const, drawn anew for each group"},
+                "version": __version__,
+            },
+            total_time=time.monotonic() - start,
             num_gpus=world_size(),
             snapshot=setup.snapshot,
             timestamp=time.time(),

@@ -16,8 +16,8 @@ import torch
 from openstylegan.config import to_dict
 from openstylegan.distributed import is_main
 from openstylegan.files import append_line
-from openstylegan.metrics.evaluate import Setup, evaluate, is_better
-from openstylegan.sampling.measured import numbered_sampler
+from openstylegan.metrics.evaluate import Setup, check_measurable, evaluate, is_better
+from openstylegan.sampling.measured import NumberedSampler
 from openstylegan.snapshot import write_snapshot
 from openstylegan.training import run_folder
 from openstylegan.training.build import Run
@@ -72,6 +72,8 @@ class Ticks:
         if is_main():
             self.tensorboard = open_writer(folder, run.config.output.tensorboard, log)
         output = run.config.output
+        if output.metrics:
+            check_measurable(output.metrics, sampler_of(run))
         metric_ticks = output.metric_ticks or output.snapshot_ticks
         self.actions = [
             TickAction(output.image_ticks, self.write_grid),
@@ -139,7 +141,7 @@ class Ticks:
         run, output = self.run, self.run.config.output
         if not output.metrics:
             return
-        sample = numbered_sampler(run.state.ema.module, run.config.seed, len(run.dataset), run.dataset.labels)
+        sample = sampler_of(run)
         setup = Setup(
             device=run.device,
             seed=run.config.seed,
@@ -230,6 +232,11 @@ class Ticks:
         """Ends what is open."""
         if is_main():
             self.tensorboard.close()
+
+
+def sampler_of(run: Run) -> NumberedSampler:
+    """The averaged generator's pictures by number, as metrics look at them."""
+    return NumberedSampler(run.state.ema.module, run.config.seed, len(run.dataset), run.dataset.labels)
 
 
 def dataset_facts(run: Run) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from measuring import SHAPE, Projection
+from measuring import Pooled
 from runs import make_pictures
 
 from openstylegan.cli.main import main
@@ -56,14 +56,6 @@ def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("openstylegan.metrics.evaluate.load_extractor", projection)
     monkeypatch.setattr("openstylegan.metrics.evaluate.check_weights", lambda name, policy: None)
-
-
-class Pooled(Projection):
-    """Works on pictures of any size."""
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        small = torch.nn.functional.adaptive_avg_pool2d(images.float(), SHAPE[1:])
-        return super().__call__(small.to(torch.uint8))
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

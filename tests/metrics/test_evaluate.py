@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from measuring import Fakes, Projection, Reals, measure_everything, projections
+from measuring import (
+    GENERATOR_METRICS,
+    PICTURE_METRICS,
+    Fakes,
+    Projection,
+    Reals,
+    generator_setup,
+    measure_everything,
+    projections,
+    small_sampler,
+)
 
 from openstylegan.data.dataset import open_dataset
 from openstylegan.data.demo import demo_path
@@ -51,8 +61,8 @@ def test_the_numbers_are_those_of_the_features() -> None:
 
 
 def test_every_metric_gives_its_results() -> None:
-    found = take(list(METRICS))
-    assert list(found) == [key for metric in METRICS.values() for key in metric.results]
+    found = take(PICTURE_METRICS)
+    assert list(found) == [key for name in PICTURE_METRICS for key in METRICS[name].results]
     assert all(np.isfinite(list(found.values())))
 
 
@@ -63,16 +73,61 @@ def test_the_batch_size_does_not_matter(batch_size: int) -> None:
     assert found == pytest.approx(expected, rel=1e-8)
 
 
-def test_two_processes_give_the_same_records(tmp_path: Path) -> None:
-    run_processes(measure_everything, (tmp_path, 60, 8), 2, "cpu")
-    lines = [read_lines(tmp_path / f"rank{rank}.jsonl") for rank in range(2)]
-    found = [{key: value for line in own for key, value in line["results"].items()} for own in lines]
-    assert found[0] == found[1]
-    assert found[0] == pytest.approx(take(list(METRICS), cache=False, batch_size=8), rel=1e-8, abs=1e-12)
-    assert {line["num_gpus"] for own in lines for line in own} == {2}
-    made = [json.loads((tmp_path / f"made{rank}.jsonl").read_text()) for rank in range(2)]
-    assert sorted(made[0] + made[1]) == list(range(60))
-    assert [len(own) for own in made] == [32, 28]
+def of_generator(num: int = 10, batch_size: int = 64, kind: str = "stylegan3", **options) -> list:
+    return evaluate(
+        GENERATOR_METRICS,
+        small_sampler(kind),
+        Reals(),
+        num_generated=num,
+        batch_size=batch_size,
+        cache=False,
+        setup=generator_setup(),
+        **options,
+    )
+
+
+def test_generators_are_measured_beside_pictures() -> None:
+    records = of_generator()
+    assert [record.metric for record in records] == GENERATOR_METRICS
+    assert all(np.isfinite(value) for record in records for value in record.results.values())
+    equivariance, path = records[1].protocol, records[2].protocol
+    assert equivariance.items() >= {"num_generated": 10, "group_size": 4, "motion": "fraction", "limit": 0.125}.items()
+    assert "perceptual" not in equivariance
+    expected = {"perceptual": "pixels", "space": "w", "t_sampling": "end", "crop": False, "epsilon": 1e-4, "seed": 4}
+    assert path.items() >= expected.items()
+    assert path["sampling"]["noise_mode"] == "const, drawn anew for each group"
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_no_batch_size_changes_what_a_generator_scores(batch_size: int) -> None:
+    assert values(of_generator(batch_size=batch_size)) == pytest.approx(values(of_generator()), rel=1e-8)
+
+
+def results_of(path: Path) -> dict[str, float]:
+    return {key: value for line in read_lines(path) for key, value in line["results"].items()}
+
+
+@pytest.mark.parametrize("num", [2, 4])
+def test_several_processes_give_the_same_records(num: int, tmp_path: Path) -> None:
+    run_processes(measure_everything, (tmp_path, 60, 8), num, "cpu")
+    found = [results_of(tmp_path / f"pictures{rank}.jsonl") for rank in range(num)]
+    assert all(own == found[0] for own in found)
+    assert found[0] == pytest.approx(take(PICTURE_METRICS, cache=False, batch_size=8), rel=1e-8, abs=1e-12)
+    generators = [results_of(tmp_path / f"generator{rank}.jsonl") for rank in range(num)]
+    assert all(own == generators[0] for own in generators)
+    assert generators[0] == pytest.approx(values(of_generator(10, batch_size=5)), rel=1e-8)
+    assert {line["num_gpus"] for line in read_lines(tmp_path / "pictures0.jsonl")} == {num}
+    made = [json.loads((tmp_path / f"made{rank}.jsonl").read_text()) for rank in range(num)]
+    assert sorted(number for own in made for number in own) == list(range(60))
+    assert [len(own) for own in made] == {2: [32, 28], 4: [16, 16, 16, 12]}[num]
+
+
+def test_more_samples_are_measured_by_the_same_first_ones() -> None:
+    """The samples of a shorter evaluation are those of the longer one; a last group may be smaller."""
+    heard = []
+    of_generator(6, progress=lambda done, total, what: heard.append((done, total, what)))
+    assert [entry for entry in heard if entry[2] == "eqr50k"] == [(1, 2, "eqr50k"), (2, 2, "eqr50k")]
+    assert [entry for entry in heard if entry[2] == "ppl2_wend"][-1] == (3, 3, "ppl2_wend")
 
 
 @pytest.mark.parametrize("num", [2, 3, 5])
@@ -94,7 +149,7 @@ def test_shares_of_any_number_of_processes_add_up(num: int, monkeypatch: pytest.
 
 def test_all_metrics_share_one_pass() -> None:
     fakes, reals, extractors = Fakes(), Reals(), projections()
-    take(list(METRICS), fakes, reals, setup=Setup(extractors=extractors))
+    take(PICTURE_METRICS, fakes, reals, setup=Setup(extractors=extractors))
     assert fakes.numbers == list(range(60))
     assert reals.reads == 50
     assert [extractors[n].pictures for n in ("efficientnet-lite0", "inception", "inception-probabilities")] == [
@@ -195,7 +250,7 @@ def test_full_metrics_look_at_the_whole_dataset_without_mirrored_pictures() -> N
     assert whole(plain, xflip=True) is plain
     assert whole(dataset, xflip=False).content_hash == plain.content_hash
     assert np.array_equal(whole(dataset, xflip=False).images([7]), plain.images([7]))
-    assert [name for name, metric in METRICS.items() if metric.keeps_xflip] == ["fid50k", "kid50k", "pr50k3"]
+    assert [name for name in PICTURE_METRICS if METRICS[name].keeps_xflip] == ["fid50k", "kid50k", "pr50k3"]
 
 
 def test_inception_score_needs_no_real_pictures() -> None:
@@ -279,6 +334,39 @@ def test_what_cannot_be_measured_is_refused_before_any_picture_is_made(options: 
     with pytest.raises(InputError, match=text):
         take(**({"names": ["fd_efflite0"], "fakes": fakes} | options))
     assert not fakes.numbers
+
+
+@pytest.mark.parametrize(
+    ("names", "sample", "text"),
+    [
+        (
+            ["fd_efflite0", "eqr50k"],
+            small_sampler("stylegan2"),
+            "metric 'eqr50k' moves the generator's input: .*StyleGAN3",
+        ),
+        (["ppl2_wend"], Fakes(), "metric 'ppl2_wend' asks the generator itself: .*Probe"),
+    ],
+)
+def test_a_generator_that_cannot_be_asked_is_refused(names: list[str], sample: object, text: str) -> None:
+    with pytest.raises(InputError, match=text) as error:
+        evaluate(names, sample, Reals(), setup=generator_setup())  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    sample = small_sampler()
+    sample.G.synthesis.input.freqs[:] = float("nan")
+    with pytest.raises(InputError, match="eqt50k_int among 0 to 3"):
+        evaluate(["eqt50k_int"], sample, num_generated=8, setup=generator_setup())
+
+
+def test_path_lengths_need_their_features(tmp_path: Path) -> None:
+    for name in ("ppl2_wend", "ppl_zfull"):
+        with pytest.raises(InputError, match=rf"metric '{name}': .*vgg16\.pt are not on this machine"):
+            check_available([name])
+    check_available(["pl2_efflite0_wend", "eqr50k"])
+    with pytest.raises(InputError, match="ppl2_wend"):
+        evaluate(["ppl2_wend"], small_sampler(), num_generated=2)
 
 
 def test_a_metric_without_its_weights_is_refused_before_any_picture_is_made() -> None:

@@ -14,7 +14,6 @@ from openstylegan.networks.stylegan2 import StyleGAN2Generator
 from openstylegan.sampling.generate import generate, images_of_seeds
 from openstylegan.sampling.labels import one_hot
 from openstylegan.sampling.latents import latents, parse_range, z_from_seed
-from openstylegan.sampling.measured import numbered_sampler
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +103,3 @@ def test_classes() -> None:
 def test_no_seeds_is_refused(G: StyleGAN2Generator) -> None:
     with pytest.raises(InputError, match="at least one seed"):
         generate(G)
-
-
-def test_measured_pictures_are_numbered(G: StyleGAN2Generator) -> None:
-    labels = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
-    sample = numbered_sampler(G, 5, 30, lambda i: labels[i], max_batch=4)
-    whole = sample(range(10))
-    assert whole.shape == (10, 3, 16, 16) and whole.dtype == torch.uint8
-    part = sample(np.array([7, 2]))
-    assert int((part.int() - whole[[7, 2]].int()).abs().max()) <= 1
-    assert not torch.equal(numbered_sampler(G, 6, 30, lambda i: labels[i])(range(2)), whole[:2])
