@@ -61,7 +61,9 @@ class PlayerConfig:
 class PhaseConfig:
     """Terms that are stepped together, by one player, every `every` steps (their gain is `every`).
 
-    A `lazy` phase also corrects its player's Adam by every / (every + 1).
+    A `lazy` phase also corrects its player's Adam by every / (every + 1). The generator's running statistics (w_avg,
+    magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of all, StyleGAN3's of
+    the discriminator's main phase only.
     """
 
     name: str
@@ -69,6 +71,7 @@ class PhaseConfig:
     terms: tuple[Component, ...]
     every: int = 1
     lazy: bool = False
+    updates_statistics: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,14 @@ class EmaConfig:
 
     half_life_kimg: float = 10.0
     rampup: float | None = 0.05
+
+
+@dataclass(frozen=True)
+class BlurConfig:
+    """Blur of all that the discriminator sees: `sigma_px` at the start, falling evenly to none at `fade_kimg`."""
+
+    sigma_px: float = 0.0
+    fade_kimg: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ class TrainConfig:
     phases: tuple[PhaseConfig, ...]
     schedule: Component
     augment: Component = field(default_factory=lambda: Component("none"))
+    blur: BlurConfig = field(default_factory=BlurConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     style_mixing_prob: float = 0.9

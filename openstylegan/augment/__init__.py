@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from openstylegan.augment.ada import AdaptiveAugment, FixedAugment
 from openstylegan.augment.base import Augment, NoAugment
+from openstylegan.augment.blur import FadingBlur
 from openstylegan.augment.options import AUGMENT_PRESETS
 from openstylegan.augment.pipe import AugmentPipe
 
@@ -15,4 +16,13 @@ AUGMENTS: Mapping[str, Callable[..., Augment]] = {
     "fixed": FixedAugment,
 }
 
-__all__ = ["AUGMENTS", "AUGMENT_PRESETS", "AdaptiveAugment", "Augment", "AugmentPipe", "FixedAugment", "NoAugment"]
+__all__ = [
+    "AUGMENTS",
+    "AUGMENT_PRESETS",
+    "AdaptiveAugment",
+    "Augment",
+    "AugmentPipe",
+    "FadingBlur",
+    "FixedAugment",
+    "NoAugment",
+]

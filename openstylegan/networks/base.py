@@ -94,10 +94,16 @@ class Generator(nn.Module):
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_w_avg)
         return self.synthesis(ws, **synthesis_options)
 
-    def update_statistics(self, mean: Tensor, count: Tensor) -> None:
-        """Moves the running statistics towards `mean` [w_dim], the mean w of a whole global batch of `count` samples.
+    def observed_synthesis(self, ws: Tensor, **synthesis_options: Any) -> tuple[Images, Tensor]:
+        """`synthesis(ws, ...)`, and the values [N, k] of every sample, detached, that running statistics other than
+        w_avg follow. Here there are none: k = 0."""
+        return self.synthesis(ws, **synthesis_options), ws.new_zeros(ws.shape[0], 0)
 
-        For trainers: run `mapping` with `update_w_avg=False`, average w over all micro-batches and processes, and call
+    def update_statistics(self, mean: Tensor, count: Tensor) -> None:
+        """Moves the running statistics towards `mean` [w_dim + k] of a whole global batch of `count` samples: the mean
+        w, then the means of what `observed_synthesis` observed.
+
+        For trainers: run `mapping` with `update_w_avg=False`, average over all micro-batches and processes, and call
         this once. A generator without such statistics ignores it.
         """
 

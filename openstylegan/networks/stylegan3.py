@@ -5,14 +5,14 @@ of the StyleGAN3 PyTorch release, so its weights load as they are. R is `conv_ke
 `channel_base` and `channel_max` doubled.
 
 Differs from StyleGAN3: unknown options are refused; low precision is off until `set_precision` (num_fp16_res says which
-layers may use it); styles are brought to unit length a sample at a time; in training the magnitudes follow whole
-batches, after the step.
+layers may use it); styles are normalized a sample at a time; in training w_avg and the magnitudes follow whole batches,
+once a phase and after its step (there: a process's micro-batches, before the layer that uses them).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,10 @@ class AliasFreeLayer(PrecisionBlock):
         styles = self.affine(w)
         if plan.is_torgb:
             styles = styles / math.sqrt(plan.before.channels)
+        else:
+            # The convolution normalizes the styles of the whole batch together; after this, that changes nothing, and
+            # a sample does not feel (by the 1e-8 in the demodulation) which others are beside it.
+            styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
         x = modulated_conv2d_sg3(
             self.placed(x, self.compute_dtype(w.dtype, force_fp32)),
             self.weight,
@@ -132,36 +136,28 @@ class AliasFreeSynthesis(nn.Module):
         noise_source: NoiseSource | None = None,
         force_fp32: bool = False,
         update_emas: bool = False,
+        observed: list[Tensor] | None = None,
     ) -> Tensor:
         """Images [N, C, H, W], nominal range [-1, 1], not clamped, in the parameters' dtype.
 
         There is no noise: `noise_mode` and `noise_source` are checked, and change nothing. `force_fp32` switches low
         precision off for this call. `update_emas` moves every layer's magnitude by this batch's before it is used.
+        `observed` is given the mean squares [N] of every layer's input, a tensor a layer.
         """
         lookup(NOISE_MODES, noise_mode, "noise_mode")
         if noise_source is not None and noise_mode != "random":
             raise InputError(f"expected noise_mode 'random' with a noise_source, got '{noise_mode}'; leave one out")
-        return self.run(ws, force_fp32, follow if update_emas else ignore)
-
-    def run(self, ws: Tensor, force_fp32: bool, look: Callable[[AliasFreeLayer, Tensor], None]) -> Tensor:
-        """Images; `look` is shown every layer and its input before the layer runs."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise InputError(f"expected ws of shape [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}")
         ws = ws.to(self.input.weight.dtype)
         x = self.input(ws[:, 0])
         for i, layer in enumerate(self.layers):
-            look(layer, x)
+            if update_emas:
+                layer.update_magnitude(magnitudes(x).mean())
+            if observed is not None:
+                observed.append(magnitudes(x))
             x = layer(x, ws[:, i + 1], force_fp32)
         return (x * self.output_scale).to(ws.dtype).contiguous()
-
-
-def ignore(layer: AliasFreeLayer, x: Tensor) -> None:
-    """Leaves the magnitude as it is."""
-
-
-def follow(layer: AliasFreeLayer, x: Tensor) -> None:
-    """Moves the magnitude by this batch alone."""
-    layer.update_magnitude(magnitudes(x).mean())
 
 
 class StyleGAN3Generator(Generator):
@@ -224,6 +220,18 @@ class StyleGAN3Generator(Generator):
         self.synthesis = AliasFreeSynthesis(w_dim, make_schedule(side, img_channels, options), options)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, mapping_options)
+
+    def observed_synthesis(self, ws: Tensor, **synthesis_options: Any) -> tuple[Images, Tensor]:
+        """Images, and the mean squares [N, num_ws - 1] of every layer's input."""
+        observed: list[Tensor] = []
+        images = self.synthesis(ws, observed=observed, **synthesis_options)
+        return images, torch.stack(observed, dim=1)
+
+    def update_statistics(self, mean: Tensor, count: Tensor) -> None:
+        """w_avg and every layer's magnitude move by `mean`: that of w, then those of the layers' inputs."""
+        self.mapping.update_w_avg(mean[: self.w_dim])
+        for layer, magnitude in zip(self.synthesis.layers, mean[self.w_dim :], strict=True):
+            layer.update_magnitude(magnitude)
 
     def forward(
         self,

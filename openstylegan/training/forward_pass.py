@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openstylegan.augment import Augment
+from openstylegan.augment import Augment, FadingBlur
 from openstylegan.images import Images, map_images
 from openstylegan.losses import LossTerm
 from openstylegan.networks.base import Discriminator, Generator
@@ -68,6 +68,16 @@ class Tally:
         self.tracked[owner] = self.tracked[owner] + new if owner in self.tracked else new
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a phase makes pictures and shows them to the discriminator, and whether the generator's running statistics
+    follow them."""
+
+    style_mixing_prob: float
+    blur: FadingBlur
+    updates_statistics: bool
+
+
 class ForwardPass:
     """One micro-batch as the terms of a phase see it (the contract is `losses.base.ForwardPass`).
 
@@ -83,12 +93,12 @@ class ForwardPass:
         batch: Batch,
         moment: Moment,
         tally: Tally,
-        style_mixing_prob: float,
+        recipe: Recipe,
         surveyed: dict[LossTerm, Tensor] | None = None,
     ):
         self.G, self.D, self.augment = networks
         self.player, self.needs, self.batch, self.moment, self.tally = player, needs, batch, moment, tally
-        self.style_mixing_prob, self.surveyed = style_mixing_prob, surveyed or {}
+        self.recipe, self.surveyed = recipe, surveyed or {}
         self.term = ""
 
     @property
@@ -134,27 +144,33 @@ class ForwardPass:
         return self.reals if need == "real_images" else self.fakes
 
     def generate(self, num: int) -> tuple[Images, Tensor]:
-        ws = self.styles(num)
-        images = self.G.synthesis(ws, noise_mode="random", noise_source=self.stream("noise", num))
+        first, ws = self.styles(num)
+        noise = self.stream("noise", num)
+        if not self.recipe.updates_statistics:
+            return self.G.synthesis(ws, noise_mode="random", noise_source=noise), ws
+        images, observed = self.G.observed_synthesis(ws, noise_mode="random", noise_source=noise)
+        self.tally.track(self.G, torch.cat([first.detach(), observed], dim=1))
         return images, ws
 
-    def styles(self, num: int) -> Tensor:
-        """ws [num, num_ws, w_dim] of this phase's latents, mixed with second ones from the batch's cutoff on."""
+    def styles(self, num: int) -> tuple[Tensor, Tensor]:
+        """w [num, w_dim] of this phase's latents, and ws [num, num_ws, w_dim] of these, mixed with those of second
+        latents from the batch's cutoff on."""
         c = self.batch.fake_labels[:num]
         ws = self.G.mapping(self.latents("latents", num), c, update_w_avg=False)
-        self.tally.track(self.G, ws[:, 0])
-        cutoff = self.moment.mixing_cutoff(self.G.num_ws, self.style_mixing_prob)
+        first = ws[:, 0]
+        cutoff = self.moment.mixing_cutoff(self.G.num_ws, self.recipe.style_mixing_prob)
         if cutoff < self.G.num_ws:
             second = self.G.mapping(self.latents("mixed_latents", num), c, update_w_avg=False)
             ws = torch.cat([ws[:, :cutoff], second[:, cutoff:]], dim=1)
-        return ws
+        return first, ws
 
     def latents(self, purpose: str, num: int) -> Tensor:
         """z [num, z_dim]."""
         return self.host_stream(purpose, num).normal((num, self.G.z_dim)).to(self.device)
 
     def discriminate(self, images: Images, c: Tensor, which: str) -> Tensor:
-        """Logits of augmented images, with their statistics."""
+        """Logits of blurred and augmented images, with their statistics."""
+        images = self.recipe.blur(images, self.moment.cur_nimg)
         logits = self.D(self.augment(images, self.host_stream(f"augment_{which}", self.num_samples)), c)
         self.report(f"Loss/scores/{which}", logits)
         self.report(f"Loss/signs/{which}", logits.sign())

@@ -8,12 +8,12 @@ from functools import partial
 
 from torch import Tensor
 
-from openstylegan.augment import Augment
+from openstylegan.augment import Augment, FadingBlur
 from openstylegan.distributed import all_reduce_flat
 from openstylegan.errors import InputError
 from openstylegan.losses import LossTerm
 from openstylegan.networks.base import Discriminator, Generator
-from openstylegan.training.forward_pass import Batch, ForwardPass, Moment, Tally, cut
+from openstylegan.training.forward_pass import Batch, ForwardPass, Moment, Recipe, Tally, cut
 from openstylegan.training.memory import attempt
 from openstylegan.training.players import Player
 from openstylegan.training.stats import Stats, moments
@@ -54,6 +54,7 @@ class StepContext:
     seed: int
     style_mixing_prob: float
     nonfinite: str
+    blur: FadingBlur = field(default_factory=FadingBlur)
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Phase:
     player: Player
     terms: list[LossTerm]
     every: int = 1
+    updates_statistics: bool = True
     needs: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +128,7 @@ class Phase:
             batch,
             moment,
             tally,
-            context.style_mixing_prob,
+            Recipe(context.style_mixing_prob, context.blur, self.updates_statistics),
             surveyed,
         )
 

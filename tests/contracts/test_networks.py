@@ -183,6 +183,24 @@ def shares_memory(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 
 
 @generators
+def test_statistics_follow_what_was_observed_of_every_sample(name):
+    network, z = generator(name).train(), normal(4, Z_DIM)
+    ws = network.mapping(z, None, update_w_avg=False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    images, observed = network.observed_synthesis(ws, noise_mode="const")
+    assert torch.equal(leaves(images)[-1], leaves(network.synthesis(ws, noise_mode="const"))[-1])
+    assert observed.shape == (4, observed.shape[1]) and not observed.requires_grad
+    halves = [network.observed_synthesis(part, noise_mode="const")[1] for part in ws.split(2)]
+    torch.testing.assert_close(torch.cat(halves), observed, rtol=1e-5, atol=0)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    mean = torch.cat([ws[:, 0].detach(), observed], dim=1).double().mean(dim=0)
+    network.update_statistics(mean, torch.tensor(4.0))
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed <= {key for key, _ in network.named_buffers()}
+    assert len(changed) >= (1 if hasattr(network.mapping, "w_avg") else 0) + observed.shape[1]
+
+
+@generators
 def test_generator_in_float64(name):
     network, z = generator(name).eval(), normal(2, Z_DIM)
     single = leaves(network(z, None, noise_mode="const"))[-1]
