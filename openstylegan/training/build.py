@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from openstylegan.augment import AUGMENTS
+from openstylegan.augment import AUGMENTS, FadingBlur
 from openstylegan.config import Component, PlayerConfig, TrainConfig
 from openstylegan.data.dataset import ImageDataset, open_dataset
 from openstylegan.data.loader import BatchLoader
@@ -111,7 +111,7 @@ def make_phases(config: TrainConfig, players: Mapping[str, Player]) -> list[Phas
         terms = [build(LOSS_TERMS, t.name, t.options, "loss term") for t in phase.terms]
         if config.precision == "float64":
             terms = [t.double() for t in terms]
-        phases.append(Phase(phase.name, players[phase.player], terms, phase.every))
+        phases.append(Phase(phase.name, players[phase.player], terms, phase.every, phase.updates_statistics))
     return phases
 
 
@@ -144,7 +144,13 @@ def build_run(config: TrainConfig, device: torch.device, folder: Path | None = N
         term.to(device)
     state = TrainState(G, D, ema, augment, players, phases)
     context = StepContext(
-        (G, D, augment), state.stats, state.health, config.seed, config.style_mixing_prob, config.nonfinite
+        (G, D, augment),
+        state.stats,
+        state.health,
+        config.seed,
+        config.style_mixing_prob,
+        config.nonfinite,
+        FadingBlur.of(config.blur),
     )
     schedule = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule")
     check_cut(schedule)
