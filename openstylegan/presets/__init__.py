@@ -21,6 +21,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "paper1024": (stylegan2_ada.PRESET,),
     "cifar": (stylegan2_ada.PRESET,),
     "stylegan3-t": (stylegan3.PRESET,),
+    "stylegan3-r": (stylegan3.PRESET,),
     "demo": (demo.PRESET,),
 }
 FAMILIES = tuple(dict.fromkeys(preset.family for presets in PRESETS.values() for preset in presets))

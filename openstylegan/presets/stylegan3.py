@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from openstylegan.config import Component, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
+from openstylegan.config import BlurConfig, Component, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.errors import InputError
 from openstylegan.presets.base import (
     INFINITY,
@@ -158,17 +158,26 @@ def augmentation(options: Options) -> Component:
 
 
 def phases(base: BaseConfig, gamma: float) -> tuple[PhaseConfig, ...]:
-    """Logistic losses, lazy R1, and lazy path length for StyleGAN2; G's Adam is corrected for the latter alone."""
-    greg = PhaseConfig(
-        "Greg", "G", (Component("path_length", {"weight": base.path_length_weight}),), G_REG_INTERVAL, lazy=True
-    )
+    """Logistic losses, lazy R1, and lazy path length for StyleGAN2; G's Adam is corrected for the latter alone.
+
+    Running statistics of the generator follow the pictures of Dmain only.
+    """
+    path_length = Component("path_length", {"weight": base.path_length_weight})
     r1 = Component("r1", {"gamma": gamma})
+    greg = PhaseConfig("Greg", "G", (path_length,), G_REG_INTERVAL, lazy=True, updates_statistics=False)
     return (
-        PhaseConfig("Gmain", "G", (Component("logistic_g"),)),
+        PhaseConfig("Gmain", "G", (Component("logistic_g"),), updates_statistics=False),
         *((greg,) if base.path_length_weight else ()),
         PhaseConfig("Dmain", "D", (Component("logistic_d"),)),
-        PhaseConfig("Dreg", "D", (r1,) if gamma else (), D_REG_INTERVAL, lazy=True),
+        PhaseConfig("Dreg", "D", (r1,) if gamma else (), D_REG_INTERVAL, lazy=True, updates_statistics=False),
     )
+
+
+def blur(options: Options, base: BaseConfig, batch: int) -> BlurConfig:
+    """The blur of what the discriminator sees; a run that begins with a network has none."""
+    if options.resume is not None or base.blur_sigma_px == 0:
+        return BlurConfig()
+    return BlurConfig(base.blur_sigma_px, base.blur_fade_kimg * batch / 32)
 
 
 def players(options: Options, base: BaseConfig, batch: int) -> tuple[PlayerConfig, PlayerConfig]:
@@ -206,6 +215,7 @@ def make_config(options: Options, data_path: str, resolution: int) -> TrainConfi
         phases=phases(base, options.gamma),
         schedule=Component("constant", {"batch_size": batch, "batch_gpu": batch_gpu}),
         augment=augmentation(options),
+        blur=blur(options, base, batch),
         ema=EmaConfig(batch * 10 / 32, 0.05 if options.resume is None else None),
         output=options.output,
         style_mixing_prob=base.style_mixing_prob,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openstylegan.config import TrainConfig
+from openstylegan.config import BlurConfig, TrainConfig
 from openstylegan.errors import InputError
 from openstylegan.presets.stylegan3 import Options, check_values, describe, make_config
 
@@ -100,6 +100,18 @@ def test_only_stylegan2_regularizes_g() -> None:
         assert not any(p.lazy for p in phases if p.player == "G"), "G's learning rate and betas stay what they are"
 
 
+@pytest.mark.parametrize("cfg", WIDTHS)
+def test_running_statistics_follow_the_main_phase_of_d_only(cfg: str) -> None:
+    assert [p.name for p in made(cfg=cfg).phases if p.updates_statistics] == ["Dmain"]
+
+
+@pytest.mark.parametrize(("batch", "fade"), [(16, 100), (32, 200), (64, 400)])
+def test_r_begins_blurred(batch: int, fade: float) -> None:
+    assert made(cfg="stylegan3-r", batch=batch, gpus=1).blur == BlurConfig(10, fade)
+    for cfg in ("stylegan3-t", "stylegan2"):
+        assert made(cfg=cfg, batch=batch, gpus=1).blur == BlurConfig(0, 0)
+
+
 def test_gamma_0_leaves_r1_out() -> None:
     dreg = made(gamma=0).phases[-1]
     assert dreg.terms == () and dreg.lazy and dreg.every == 16
@@ -141,12 +153,14 @@ def test_resuming_from_a_network() -> None:
     assert config.transfer_from == "a.pkl" and config.init_from is None
     assert config.augment.options["kimg"] == 100
     assert config.ema.rampup is None
+    assert made(cfg="stylegan3-r", resume="a.pkl").blur == BlurConfig(0, 0)
 
 
 def test_init_from_leaves_the_recipe_alone() -> None:
     config = made(init_from="a.pkl")
     assert config.init_from == "a.pkl" and config.transfer_from is None
     assert (config.augment, config.ema) == (made().augment, made().ema)
+    assert made(cfg="stylegan3-r", init_from="a.pkl").blur == BlurConfig(10, 200)
 
 
 @pytest.mark.parametrize("cfg", WIDTHS)

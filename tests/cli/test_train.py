@@ -1,0 +1,154 @@
+"""`openstylegan train`: every family trains from the command line; beginning with another network; what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from runs import make_pictures
+
+from openstylegan.cli.main import main
+from openstylegan.snapshot import load
+
+SMALL = [
+    "--cbase=64", "--cmax=4", "--kimg=0.016", "--tick=0.008", "--grid=2x1", "--metrics=none", "--device=cpu",
+    "--set", "generator.network.options.z_dim=8", "--set", "generator.network.options.w_dim=8",
+    "--set", "output.tensorboard=false",
+]  # fmt: skip
+ALIAS_FREE = ["--set", "generator.network.options.num_layers=5", "--aug=noaug"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
+
+
+def train(outdir: Path, pictures: Path, *arguments: str) -> Path:
+    """Two steps of a run; its folder."""
+    assert main(["train", f"--outdir={outdir}", f"--data={pictures}", *SMALL, *arguments]) == 0
+    return max(p for p in outdir.iterdir() if p.is_dir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "terms"),
+    [
+        (["--batch=8"], "pictures-auto1-kimg0.016-batch8", 4),
+        (["--cfg=cifar", "--batch=8", "--aug=noaug"], "pictures-cifar-kimg0.016-batch8-noaug", 3),
+        (["--cfg=paper256", "--batch=8", "--cond=1", "--mirror=1"],
+         "pictures-cond-mirror-paper256-kimg0.016-batch8", 4),
+        (["--cfg=stylegan2", "--gpus=1", "--batch=8", "--gamma=1"], "stylegan2-pictures-gpus1-batch8-gamma1", 4),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=8", "--gamma=0.5", "--desc=x", *ALIAS_FREE],
+         "stylegan3-t-pictures-gpus1-batch8-gamma0.5-x", 3),
+        (["--cfg=stylegan3-r", "--gpus=1", "--batch=8", "--batch-gpu=4", "--gamma=0.5", "--cond=1", *ALIAS_FREE],
+         "stylegan3-r-pictures-gpus1-batch8-gamma0.5", 3),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_every_family_trains(pictures: Path, tmp_path: Path, arguments: list[str], name: str, terms: int) -> None:
+    run = train(tmp_path, pictures, *arguments)
+    assert run.name == f"00000-{name}"
+    config = json.loads((run / "config.json").read_text())
+    assert sum(len(phase["terms"]) for phase in config["phases"]) == terms
+    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert lines[-1]["Progress/kimg"]["mean"] == 0.016
+    for name in ("Loss/G/loss", "Loss/D/loss", "Loss/r1_penalty"):
+        assert math.isfinite(lines[-1][name]["mean"])
+    assert load(run).G_ema.z_dim == 8
+
+
+def test_one_name_of_two_families_says_which_it_took(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", f"--data={pictures}", "--cfg=stylegan2", "-n"]
+    assert main([*arguments, "--gpus=1", "--batch=8", "--gamma=1"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["ema"]["rampup"] == 0.05
+    assert "as in stylegan3" in err and "--family=stylegan2-ada" in err and err.count("\n") == 1
+    assert main([*arguments, "--gamma=1"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["ema"]["rampup"] is None
+    assert "as in stylegan2-ada" in err
+    assert main([*arguments, "--gpus=1", "--batch=8", "--gamma=1", "--family=stylegan2-ada"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["ema"]["rampup"] is None and err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cfg=stylegan3-t"], "needs --gpus, --batch, --gamma"),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=8"], "needs --gamma"),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=8", "--gamma=1", "--subset=3"], "--subset is not an option"),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=8", "--gamma=-1"], "--gamma: expected a number from 0"),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=2", "--gamma=1"], "--mbstd-group"),
+        (["--cfg=stylegan3-t", "--gpus=1", "--batch=8", "--gamma=1", "--metrics=fid6k"], "metric"),
+        (["--cfg=paper256", "--map-depth=2"], "--map-depth is not an option of --cfg=paper256"),
+        (["--family=stylegan3"], "no configuration 'auto'"),
+        (["--fp32=1", "--precision=bfloat16"], "--precision=bfloat16 has no effect with --fp32"),
+        (["--resume=ffhq265"], "did you mean 'ffhq256'"),
+        (["--init-from=nothing.pkl"], "there is none"),
+        (["--resume=FILE", "--init-from=FILE"], "--resume or --init-from"),
+    ],
+)
+def test_refusals(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    file = tmp_path / "a.pkl"
+    file.touch()
+    named = [a.replace("FILE", str(file)) for a in arguments]
+    assert main(["train", f"--data={pictures}", f"--outdir={tmp_path / 'out'}", *named]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_are_missed_before_the_batch_is_looked_at(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    """The order of StyleGAN3's checks: ranges, data, labels, batch and processes, metrics."""
+    wrong = ["--cfg=stylegan3-t", "--gpus=2", "--gamma=1", "--metrics=fid6k"]
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for n in range(2):
+        Image.new("RGB", (16, 16), (n, 0, 0)).save(plain / f"{n}.png")
+    for data, more, message in (
+        (tmp_path / "none", ["--batch=9", "--cond=1", "--seed=-1"], "--seed"),
+        (tmp_path / "none", ["--batch=9", "--cond=1"], "--data"),
+        (plain, ["--batch=9", "--cond=1"], "--cond"),
+        (plain, ["--batch=9"], "multiple of 2"),
+        (plain, ["--batch=8"], "metric"),
+    ):
+        main(["train", f"--data={data}", f"--outdir={tmp_path / 'out'}", *wrong, *more])
+        assert message in capsys.readouterr().err
+
+
+def test_beginning_with_a_run_of_another_resolution(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    first = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug")
+    larger = make_pictures(tmp_path / "larger.zip", size=(32, 32))
+    capsys.readouterr()
+    second = train(tmp_path / "runs", larger, "--batch=8", "--aug=noaug", f"--init-from={first}")
+    out = capsys.readouterr().out
+    assert second.name == "00001-larger-auto1-kimg0.016-batch8-noaug-initfrom"
+    rows = {tuple(line.split()[:3]) for line in out.splitlines()}
+    assert {("D", "b32", "0"), ("D", "b8", "5"), ("D", "b4", "6")} <= rows
+    assert "synthesis.b32" in out and f"weights from {first}" in out
+    assert f"weights from {first}" in (second / "log.txt").read_text()
+    snapshot = sorted(first.glob("network-snapshot-*.safetensors"))[0]
+    third = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug", f"--resume={snapshot}")
+    out = capsys.readouterr().out
+    assert third.name.endswith("-resumecustom")
+    (line,) = [line for line in out.splitlines() if line.startswith("a new run begins")]
+    assert "--resume=RUN_FOLDER goes on" in line and "--init-from=FILE" in line
+
+
+def test_a_run_goes_on_without_the_file_it_began_with(pictures: Path, tmp_path: Path) -> None:
+    first = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug")
+    moved = sorted(first.glob("network-snapshot-*.safetensors"))[-1].rename(tmp_path / "start.safetensors")
+    second = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug", f"--resume={moved}")
+    moved.unlink()
+    assert main(["train", f"--resume={second}", "--device=cpu"]) == 0
