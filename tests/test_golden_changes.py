@@ -207,7 +207,7 @@ class TestNotUnderstood:
     @pytest.mark.parametrize("name", ARRAY_FILES)
     def test_a_missing_input(self, name: str, tmp_path: Path) -> None:
         def change(arrays: Arrays, meta: dict[str, Any]) -> None:
-            key = next(k for k in arrays if k.startswith(("in/", "state/", "out/mix_w", "c00/x", "c01/f")))
+            key = next(k for k in arrays if k.startswith(("in/", "state/", "out/mix_w", "out/c0/w", "c00/x", "c01/f")))
             del arrays[key]
 
         assert "NOT UNDERSTOOD" in verdicts(changed(tmp_path, name, change))

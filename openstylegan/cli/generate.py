@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from openstylegan.errors import InputError
+
 
 def generate(
     *,
-    network: Path,
+    network: str,
     outdir: Path,
     seeds: str | None = None,
     trunc: float = 1.0,
@@ -18,6 +20,8 @@ def generate(
     class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     projected_w: Path | None = None,
+    translate: Annotated[str, Parameter(allow_leading_hyphen=True)] = "0,0",
+    rotate: Annotated[float, Parameter(allow_leading_hyphen=True)] = 0.0,
     batch: int = 1,
     grid_columns: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -27,7 +31,7 @@ def generate(
     Parameters
     ----------
     network
-        A network snapshot, or the folder of a run (its newest snapshot).
+        A network file, or the folder of a run (its newest snapshot).
     outdir
         Folder for the pictures; made if missing.
     seeds
@@ -42,6 +46,10 @@ def generate(
         Noise of the layers: the network's own, random (by the seed), or none.
     projected_w
         An .npz file with ws to draw instead of seeds.
+    translate
+        How far the picture is moved, X,Y in widths to the right and heights down (StyleGAN3).
+    rotate
+        Degrees by which it is turned first, counter-clockwise (StyleGAN3).
     batch
         Pictures drawn at a time.
     grid_columns
@@ -49,23 +57,18 @@ def generate(
     device
         Where to draw.
     """
-    from openstylegan.errors import InputError
-    from openstylegan.ops.allocator import configure_allocator
+    from openstylegan.cli.open_generator import open_generator
     from openstylegan.sampling.generate import generate as make
     from openstylegan.sampling.latents import parse_range
-    from openstylegan.snapshot import load
-    from openstylegan.training.launch import pick_device
 
-    configure_allocator()
     if seeds is None and projected_w is None:
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
-    networks = load(network)
-    if networks.G_ema.c_dim == 0 and class_idx is not None:
-        print("openstylegan: --class is ignored: this network is not conditional")
+    shift = parse_pair(translate)
+    G = open_generator(network, class_idx, device)
     if projected_w is not None and seeds is not None:
         print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
     pictures = make(
-        networks.G_ema.to(pick_device(device)),
+        G,
         parse_range(seeds) if seeds is not None else (),
         outdir,
         trunc=trunc,
@@ -73,7 +76,18 @@ def generate(
         class_idx=class_idx,
         noise_mode=noise_mode,
         projected_w=projected_w,
+        translate=shift,
+        rotate=rotate,
         batch=batch,
         grid_columns=grid_columns,
     )
     print(f"{len(pictures)} pictures of {pictures.shape[2]}x{pictures.shape[1]} in {outdir}")
+
+
+def parse_pair(text: str) -> tuple[float, float]:
+    """`"0.3,-1"` as (0.3, -1.0). Raises `InputError`."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--translate: expected two numbers X,Y such as 0.25,0, got '{text}'") from error
+    return x, y

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+T = TypeVar("T")
 Advance = Callable[[int], None]
+Watch = Callable[[str, int], contextlib.AbstractContextManager[Advance]]
+"""What shows progress: given what is done and how many items of it there are."""
 
 
 def silent(_: int) -> None:
     """Shows nothing."""
+
+
+def unwatched(description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+    """A `Watch` that shows nothing."""
+    return contextlib.nullcontext(silent)
+
+
+def counted(items: Iterator[T], advance: Advance) -> Iterator[T]:
+    """`items`, each of them counted once it has been dealt with."""
+    for item in items:
+        yield item
+        advance(1)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +15,32 @@ from torch import Tensor
 from openstylegan.errors import InputError
 from openstylegan.images import leaves, tile, to_uint8, write_png
 from openstylegan.networks.base import Generator
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
 from openstylegan.sampling.labels import one_hot
 from openstylegan.sampling.latents import latents
+from openstylegan.sampling.transform import moved
 from openstylegan.snapshot import load
 
 NoiseMode = Literal["const", "random", "none"]
+
+
+def generator_of(network: str | os.PathLike[str] | Generator) -> Generator:
+    """The averaged generator of a snapshot or a run folder; a generator is taken as it is. Raises `InputError`."""
+    return network if isinstance(network, Generator) else load(network).G_ema
+
+
+def ws_of_seeds(
+    G: Generator,
+    seeds: Sequence[int],
+    trunc: float = 1.0,
+    truncation_cutoff: int | None = None,
+    class_idx: int | None = None,
+) -> Tensor:
+    """ws [n, num_ws, w_dim] of `seeds`, truncated. Raises `InputError`."""
+    device = next(G.parameters()).device
+    z, c = latents(seeds, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(seeds)).to(device)
+    return G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
 
 
 @torch.no_grad()
@@ -36,12 +57,11 @@ def images_of_seeds(
 
     A seed's latent and noise depend on the seed only, so its picture is the same in any batch (up to rounding).
     """
-    device = next(G.parameters()).device
+    if truncation_cutoff is not None and not 0 <= truncation_cutoff <= G.num_ws:
+        raise InputError(f"expected a truncation cutoff from 0 to {G.num_ws} layers, got {truncation_cutoff}")
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
-        z, c = latents(part, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(part)).to(device)
-        ws = G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
-        yield draw(G, ws, noise_mode, part)
+        yield draw(G, ws_of_seeds(G, part, trunc, truncation_cutoff, class_idx), noise_mode, part)
 
 
 @torch.no_grad()
@@ -62,10 +82,12 @@ def read_projected_w(path: str | os.PathLike[str], G: Generator) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as file:
             ws = torch.from_numpy(file["w"]).float()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"expected an .npz file with an array 'w' at {path}, got {error}") from error
     if ws.dim() != 3 or ws.shape[1:] != (G.num_ws, G.w_dim):
         raise InputError(f"expected w of shape [n, {G.num_ws}, {G.w_dim}] in {path}, got {list(ws.shape)}")
+    if len(ws) == 0 or not torch.isfinite(ws).all():
+        raise InputError(f"expected at least one w, and finite numbers, in {path}; project again")
     return ws.to(next(G.parameters()).device)
 
 
@@ -79,15 +101,20 @@ def generate(
     class_idx: int | None = None,
     noise_mode: NoiseMode = "const",
     projected_w: str | os.PathLike[str] | None = None,
+    translate: tuple[float, float] = (0.0, 0.0),
+    rotate: float = 0.0,
     batch: int = 1,
     grid_columns: int | None = None,
 ) -> np.ndarray:
     """Pictures of `seeds` (or of `projected_w`), uint8 [N, H, W, C].
 
     `network` is a snapshot, a run folder or a generator. With `outdir`, each picture is written as it is made
-    (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. Raises `InputError`.
+    (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. `translate` (in picture widths and heights, to
+    the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. Raises `InputError`.
     """
-    G = network if isinstance(network, Generator) else load(network).G_ema
+    G = generator_of(network)
+    if batch < 1 or (grid_columns is not None and grid_columns < 1):
+        raise InputError(f"expected a batch and grid columns of at least 1, got {batch} and {grid_columns}")
     if projected_w is not None:
         ws = read_projected_w(projected_w, G)
         names = [f"proj{n:02d}.png" for n in range(len(ws))]
@@ -97,14 +124,19 @@ def generate(
             raise InputError("expected at least one seed; give --seeds 0-35 or --projected-w FILE")
         names = [f"seed{seed:04d}.png" for seed in seeds]
         batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch)
+    with moved(G, translate, rotate), FrozenWeights():
+        together = written(batches, names, outdir)
+    if outdir is not None and len(together) > 1:
+        write_png(Path(outdir) / "grid.png", tile(together, grid_columns or math.ceil(math.sqrt(len(together)))))
+    return together.permute(0, 2, 3, 1).numpy()
+
+
+def written(batches: Iterator[Tensor], names: Sequence[str], outdir: str | os.PathLike[str] | None) -> Tensor:
+    """All pictures [N, C, H, W] of `batches`, each written as it is made when there is a folder."""
     pictures: list[Tensor] = []
     for images in batches:
         for image in images.cpu():
             if outdir is not None:
                 write_png(Path(outdir) / names[len(pictures)], image.permute(1, 2, 0).numpy())
             pictures.append(image)
-    together = torch.stack(pictures)
-    if outdir is not None and len(pictures) > 1:
-        columns = grid_columns or int(np.ceil(np.sqrt(len(pictures))))
-        write_png(Path(outdir) / "grid.png", tile(together, columns))
-    return together.permute(0, 2, 3, 1).numpy()
+    return torch.stack(pictures)

@@ -10,7 +10,7 @@ import pytest
 from openstylegan.cli.main import COMMANDS, main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-PARTS = dict(re.findall(r"^## openstylegan (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
+PARTS = dict(re.findall(r"^## openstylegan ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
 
 
 def test_every_command_has_its_part() -> None:

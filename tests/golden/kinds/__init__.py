@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from golden.check import Check
 from golden.document import Document, NotUnderstood
-from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, stylegan3
+from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, projector, stylegan3, video
 
 Run = Callable[[Document], Iterable[Check]]
 
@@ -122,8 +122,21 @@ KINDS: tuple[Kind, ...] = (
     ),
     unbuilt("pg", "projected_gan ", "pg_", "Projected GAN networks"),
     unbuilt("msg", "MSG-StyleGAN: ", "msg_", "MSG-StyleGAN networks"),
-    unbuilt("gen_video", "gen_video", "gen_video", "video interpolation"),
-    unbuilt("projector", "projector", "projector_", "projector"),
+    Kind("gen_video", video.run, "gen_video", "gen_video", video.looks_like_video),
+    Kind(
+        "projector_schedule",
+        projector.run_schedule,
+        r"projector\.project\(\)",
+        "projector_schedule",
+        projector.looks_like_schedule,
+    ),
+    Kind(
+        "projector_noise",
+        projector.run_noise,
+        "projector noise",
+        "projector_noise",
+        projector.looks_like_noise,
+    ),
     unbuilt("tf", r"outputs of tf_\w+\.pkl", "tf_", "reading TensorFlow networks", pickles("dnnlib.tflib.network")),
     unbuilt(
         "pkl",

@@ -8,28 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from golden.check import Check, as_array, compare, compare_arrays, failure, worst
 from golden.document import Document, NotUnderstood, read
-from golden.kinds.networks import make_generator
+from golden.kinds import networks, stylegan3
 from golden.tolerances import EXACT, MIXING_DIFFERING_BYTES, MIXING_LEVELS, MIXING_WS
+
+GOLDEN_FOLDER = Path(__file__).resolve().parents[1]
 
 
 def find_generator(document: Document, name: str) -> Any:
     """The generator of another golden file: beside this one, else in the project's own folder."""
-    own = Path(__file__).resolve().parents[1]
-    for folder in (document.path.parent, own):
+    for folder in (document.path.parent, GOLDEN_FOLDER):
         path = folder / f"{name}.npz"
         if path.is_file():
             other = read(path, document.device)
-            return make_generator(other, other.options().take("init_kwargs"))
-    raise NotUnderstood(f"options: generator {name!r} is neither in {document.path.parent} nor in {own}")
+            alias_free = other.has("state/synthesis.input.freqs")
+            make = stylegan3.make_generator if alias_free else networks.make_generator
+            return make(other, other.options().take("init_kwargs"))
+    raise NotUnderstood(f"options: generator {name!r} is neither in {document.path.parent} nor in {GOLDEN_FOLDER}")
 
 
 def run(document: Document) -> Iterator[Check]:
     """Seeds one by one, then every row and column."""
+    from openstylegan.sampling.generate import ws_of_seeds
+    from openstylegan.sampling.mixing import mix, styles_of
+
     options = document.options()
     generator = find_generator(document, options.take("generator"))
     rows, columns = options.take("row_seeds"), options.take("col_seeds")
@@ -38,24 +43,14 @@ def run(document: Document) -> Iterator[Check]:
     options.finish()
     seeds = [*rows, *columns]
     yield compare_arrays("seeds", "", np.array(seeds), document.take("out/seeds"), EXACT)
-    ws = seed_ws(generator, seeds, psi, document.device)
+    ws = ws_of_seeds(generator, seeds, psi)
     yield compare(document, "seed_w", "out/seed_w", ws, MIXING_WS)
     yield from worst("seed_u8", check_bytes(document, "out/seed_u8", generator, ws, noise_mode))
-    mixed = ws[: len(rows), None].repeat(1, len(columns), 1, 1)
-    mixed[:, :, styles] = ws[None, len(rows) :, styles]
+    mixed = mix(ws[: len(rows)], ws[len(rows) :], styles_of(styles, generator.num_ws))
     yield compare(document, "mix_w", "out/mix_w", mixed, MIXING_WS)
     yield from worst("mix_u8", check_bytes(document, "out/mix_u8", generator, mixed, noise_mode))
     yield from check_mean(document, generator, mixed, noise_mode)
     yield from check_intact(document)
-
-
-def seed_ws(generator: Any, seeds: list[int], psi: float, device: torch.device) -> Tensor:
-    """w of every seed, truncated in all layers, [seeds, num_ws, w_dim]."""
-    from openstylegan.sampling.latents import z_from_seed
-
-    zs = np.concatenate([as_array(z_from_seed(seed, generator.z_dim)).reshape(1, -1) for seed in seeds])
-    c = torch.zeros(len(seeds), generator.c_dim, device=device)
-    return generator.mapping(torch.as_tensor(zs, device=device), c, truncation_psi=psi)
 
 
 def images(generator: Any, ws: Tensor, noise_mode: str) -> Tensor:

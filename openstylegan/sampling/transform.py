@@ -1,0 +1,61 @@
+"""Moving and turning pictures through the input of an alias-free generator (StyleGAN3, arXiv:2106.12423).
+
+Differs from the original program: the network is as it was afterwards, so that no snapshot is ever written moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openstylegan.errors import InputError
+from openstylegan.networks.base import Generator
+
+
+def input_transform(translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> np.ndarray:
+    """What the input's `transform` must be, [3, 3] float64: the inverse of the movement M wanted in the picture.
+
+    M = [[cos a, sin a, x], [-sin a, cos a, y], [0, 0, 1]]: first a turn by `rotate` degrees (counter-clockwise), then
+    `translate` = (x, y) in picture widths and heights, to the right and down.
+    """
+    a = math.radians(rotate)
+    c, s = math.cos(a), math.sin(a)
+    return np.linalg.inv(np.array([[c, s, translate[0]], [-s, c, translate[1]], [0.0, 0.0, 1.0]]))
+
+
+def transform_of(G: Generator) -> Tensor | None:
+    """The buffer [3, 3] that moves the pictures of `G`, or None where there is none."""
+    found = getattr(getattr(G.synthesis, "input", None), "transform", None)
+    return found if isinstance(found, Tensor) else None
+
+
+@contextmanager
+def moved(G: Generator, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Iterator[None]:
+    """Inside, the pictures of `G` are turned and then translated. Raises `InputError` for networks that cannot do it.
+
+    Without a movement the network keeps the transform it has.
+    """
+    if tuple(translate) == (0, 0) and rotate == 0:
+        yield
+        return
+    if not all(math.isfinite(v) for v in (*translate, rotate)):
+        raise InputError(f"expected finite numbers for --translate and --rotate, got {translate} and {rotate}")
+    buffer = transform_of(G)
+    if buffer is None:
+        raise InputError(
+            f"--translate and --rotate need a network that transforms its input (StyleGAN3); {type(G).__name__} has no "
+            "such input; leave them out"
+        )
+    before = buffer.clone()
+    with torch.no_grad():
+        buffer.copy_(torch.from_numpy(input_transform(translate, rotate)))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            buffer.copy_(before)

@@ -1,0 +1,103 @@
+"""Videos of latents: every cell of a grid runs along a closed curve through the ws of its seeds.
+
+As the video generator of StyleGAN3 (arXiv:2106.12423). Differs from the original: conditional networks film one class;
+GIF and WebP beside mp4.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openstylegan.data.progress import Watch, counted, unwatched
+from openstylegan.errors import InputError
+from openstylegan.features.base import as_rgb
+from openstylegan.images import tile
+from openstylegan.networks.base import Generator
+from openstylegan.ops.frozen import FrozenWeights
+from openstylegan.sampling.film import BIT_RATE, check_film, write_film
+from openstylegan.sampling.generate import draw, generator_of, ws_of_seeds
+from openstylegan.sampling.interpolation import LoopingSpline, keyframe_seeds
+
+W_FRAMES = 120
+"""Frames from one keyframe to the next."""
+
+
+class LatentFilm:
+    """The ws of a video: `seeds` [cells, K] are the keyframes, `w_frames` frames apart.
+
+    Raises `InputError`.
+    """
+
+    def __init__(
+        self,
+        G: Generator,
+        seeds: np.ndarray,
+        w_frames: int = W_FRAMES,
+        trunc: float = 1.0,
+        class_idx: int | None = None,
+    ):
+        if w_frames < 1:
+            raise InputError(f"expected at least 1 frame a keyframe, got {w_frames}; check --w-frames")
+        self.device, self.w_frames = next(G.parameters()).device, w_frames
+        num_cells, num_keyframes = seeds.shape
+        with torch.no_grad():
+            ws = ws_of_seeds(G, seeds.flatten().tolist(), trunc, class_idx=class_idx)
+        keyframes = ws.unflatten(0, (num_cells, num_keyframes)).transpose(0, 1)
+        self.spline = LoopingSpline(keyframes.cpu().numpy())
+
+    def __len__(self) -> int:
+        return self.spline.num_keyframes * self.w_frames
+
+    def __getitem__(self, frame: int) -> Tensor:
+        """ws of all cells, [cells, num_ws, w_dim] float32, of one frame."""
+        return torch.from_numpy(self.spline(frame / self.w_frames)).to(self.device, torch.float32)
+
+
+@torch.no_grad()
+def grid_frames(G: Generator, film: LatentFilm, columns: int, batch: int = 1) -> Iterator[np.ndarray]:
+    """Yields the frames of `film`, bytes [H, W, 3], drawn when they are asked for, with `columns` cells in a row."""
+    for frame in range(len(film)):
+        yield grid_frame(G, film[frame], columns, batch)
+
+
+def grid_frame(G: Generator, ws: Tensor, columns: int, batch: int = 1) -> np.ndarray:
+    """One frame, bytes [H, W, 3], of the cells' ws [cells, num_ws, w_dim]."""
+    cells = torch.cat([draw(G, part, "const", range(len(part))) for part in ws.split(batch)])
+    return tile(as_rgb(cells), columns)
+
+
+def make_video(
+    network: str | os.PathLike[str] | Generator,
+    output: str | os.PathLike[str],
+    seeds: Sequence[int],
+    *,
+    grid: tuple[int, int] = (1, 1),
+    num_keyframes: int | None = None,
+    shuffle_seed: int | None = None,
+    w_frames: int = W_FRAMES,
+    trunc: float = 1.0,
+    class_idx: int | None = None,
+    fps: int | None = None,
+    bit_rate: int = BIT_RATE,
+    batch: int = 1,
+    watch: Watch = unwatched,
+) -> int:
+    """Writes a looping video and returns how many frames it has.
+
+    `grid` is (columns, rows); `fps` None: 60, in a GIF 50. Raises `InputError`.
+    """
+    check_film(output, fps)
+    if min(grid) < 1 or batch < 1:
+        raise InputError(f"expected a grid of at least 1x1 and a batch of at least 1, got {grid} and {batch}")
+    placed = keyframe_seeds(seeds, grid[0] * grid[1], num_keyframes, shuffle_seed)
+    G = generator_of(network)
+    film = LatentFilm(G, placed, w_frames, trunc, class_idx)
+    with watch(Path(output).name, len(film)) as advance, FrozenWeights():
+        write_film(output, counted(grid_frames(G, film, grid[0], batch), advance), len(film), fps, bit_rate)
+    return len(film)
