@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from openstylegan.augment import AUGMENTS, FadingBlur
+from openstylegan.augment import AUGMENTS, Augment, FadingBlur
 from openstylegan.config import Component, PlayerConfig, TrainConfig
 from openstylegan.data.dataset import ImageDataset, open_dataset
 from openstylegan.data.loader import BatchLoader
@@ -18,7 +18,7 @@ from openstylegan.distributed import broadcast, is_main, world_size
 from openstylegan.errors import InputError
 from openstylegan.losses import LOSS_TERMS
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
-from openstylegan.networks.base import set_precision
+from openstylegan.networks.base import Discriminator, Generator, set_precision
 from openstylegan.randomness import key
 from openstylegan.registry import build
 from openstylegan.training.ema import Ema
@@ -93,6 +93,11 @@ def resolve(player: PlayerConfig, dataset: ImageDataset) -> Component:
     return Component(player.network.name, {**player.network.options, **decided})
 
 
+def resolved(config: TrainConfig, dataset: ImageDataset) -> dict[str, Component]:
+    """Both networks as `resolve` has them: "G" and "D"."""
+    return {"G": resolve(config.generator, dataset), "D": resolve(config.discriminator, dataset)}
+
+
 def make_network(table: Mapping[str, Any], component: Component, kind: str, config: TrainConfig) -> Any:
     """A new network; its initial weights depend on the run's seed and its kind only."""
     with torch.random.fork_rng(devices=[]):
@@ -123,38 +128,55 @@ def lazy_every(config: TrainConfig, player: str) -> int | None:
     return found.pop() if found else None
 
 
-def build_run(config: TrainConfig, device: torch.device, folder: Path | None = None) -> Run:
-    """Opens the data and makes networks, players, phases and augmentation. Raises `InputError`."""
-    dataset = open_training_data(config)
-    components = {"G": resolve(config.generator, dataset), "D": resolve(config.discriminator, dataset)}
-    G = make_network(GENERATORS, components["G"], "generator", config).to(device).train()
-    D = make_network(DISCRIMINATORS, components["D"], "discriminator", config).to(device).train()
-    ema = Ema(G, config.ema)
-    for module in (G, D, ema.module):
-        broadcast([*module.parameters(), *module.buffers()])
+def make_networks(
+    config: TrainConfig, components: Mapping[str, Component], device: torch.device
+) -> tuple[Generator, Discriminator]:
+    """New networks, in training mode."""
+    G = make_network(GENERATORS, components["G"], "generator", config)
+    D = make_network(DISCRIMINATORS, components["D"], "discriminator", config)
+    return G.to(device).train(), D.to(device).train()
+
+
+def make_state(
+    config: TrainConfig, networks: tuple[Generator, Discriminator], ema: Ema[Generator], augment: Augment
+) -> TrainState:
+    """The state of a new run: optimizers of its networks, and phases with new terms. Raises `InputError`."""
+    G, D = networks
+    device = next(G.parameters()).device
     players = {
         "G": Player("G", G, config.generator, lazy_every(config, "G")),
         "D": Player("D", D, config.discriminator, lazy_every(config, "D")),
     }
-    augment = build(AUGMENTS, config.augment.name, config.augment.options, "augmentation").to(device)
-    if config.precision == "float64":
-        augment = augment.double()
     phases = make_phases(config, players)
     for term in (t for p in phases for t in p.terms):
         term.to(device)
-    state = TrainState(G, D, ema, augment, players, phases)
-    context = StepContext(
-        (G, D, augment),
-        state.stats,
-        state.health,
-        config.seed,
-        config.style_mixing_prob,
-        config.nonfinite,
-        FadingBlur.of(config.blur),
+    return TrainState(G, D, ema, augment, players, phases)
+
+
+def step_context(config: TrainConfig, state: TrainState) -> StepContext:
+    """What the phases of a run need of it."""
+    networks = (state.G, state.D, state.augment)
+    blur = FadingBlur.of(config.blur)
+    return StepContext(
+        networks, state.stats, state.health, config.seed, config.style_mixing_prob, config.nonfinite, blur
     )
+
+
+def build_run(config: TrainConfig, device: torch.device, folder: Path | None = None) -> Run:
+    """Opens the data and makes networks, players, phases and augmentation. Raises `InputError`."""
+    dataset = open_training_data(config)
+    components = resolved(config, dataset)
+    augment = build(AUGMENTS, config.augment.name, config.augment.options, "augmentation").to(device)
+    if config.precision == "float64":
+        augment = augment.double()
+    G, D = make_networks(config, components, device)
+    state = make_state(config, (G, D), Ema(G, config.ema), augment)
+    for module in (state.G, state.D, state.ema.module):
+        broadcast([*module.parameters(), *module.buffers()])
     schedule = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule")
     check_cut(schedule)
     loader = BatchLoader(dataset, seed=config.seed, workers=config.data.num_workers)
+    context = step_context(config, state)
     return Run(config, components, device, folder, dataset, loader, schedule, state, context)
 
 
