@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,6 @@ from cyclopts import Parameter
 from openstylegan.errors import InputError
 
 if TYPE_CHECKING:
-    from openstylegan.data.dataset import ImageDataset
     from openstylegan.features.weights import WeightPolicy
     from openstylegan.metrics.record import MetricRecord
     from openstylegan.snapshot import Networks
@@ -63,18 +62,20 @@ def metrics(
     network
         A network snapshot, or the folder of a run (its newest snapshot).
     metrics
-        Comma-separated: fid50k_full, kid50k_full, pr50k3_full, is50k, fid50k, kid50k, pr50k3, fd_efflite0,
-        kd_efflite0, pr_efflite0.
+        Comma-separated: fid50k_full, kid50k_full, pr50k3_full, ppl2_wend, eqt50k_int, eqt50k_frac, eqr50k; fid50k,
+        kid50k, pr50k3, is50k, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend; and with the offline features fd_efflite0,
+        kd_efflite0, pr_efflite0, pl2_efflite0_wend, pl_efflite0_zfull, pl_efflite0_wfull, pl_efflite0_zend,
+        pl_efflite0_wend.
     data
-        The real pictures (those the network was trained on).
+        The real pictures (those the network was trained on, by its own record or its run's).
     mirror
         Count mirrored pictures as real ones where the metric does (as in training).
     num_generated
-        Generated pictures to look at, instead of the metric's own number.
+        Generated pictures (or paths, or moves) to look at, instead of the metric's own number.
     gpus
         Processes: one a GPU, or on a CPU that many sharing its cores.
     batch
-        Pictures at a time.
+        Pictures at a time, rounded up to whole groups of up to 16. It changes no number.
     seed
         Decides the generated pictures and the sub-sets of KID.
     device
@@ -122,6 +123,8 @@ def metrics(
 
 def measure(job: Job) -> None:
     """Measures in this process, which may be one of several; the main one prints and writes."""
+    from openstylegan.cli.measured_data import needs_data, open_measured_data
+    from openstylegan.cli.measuring_progress import MeasuringProgress
     from openstylegan.distributed import is_main
     from openstylegan.metrics.evaluate import Setup, evaluate
     from openstylegan.ops.allocator import configure_allocator
@@ -130,9 +133,12 @@ def measure(job: Job) -> None:
     from openstylegan.training.launch import pick_device
 
     configure_allocator()
-    networks = load(job.network)
-    dataset = open_reals(job, networks)
-    device = pick_device(job.device)
+    networks, device = load(job.network), pick_device(job.device)
+    full_precision()
+    dataset, G = None, networks.G_ema.to(device)
+    if job.data is not None or needs_data(job.names, G):
+        dataset = open_measured_data(networks, job.data, job.mirror)
+    sample = NumberedSampler(G, job.seed, *((len(dataset), dataset.labels) if dataset is not None else ()))
     setup = Setup(
         policy=policy_of(job),
         device=device,
@@ -140,72 +146,43 @@ def measure(job: Job) -> None:
         snapshot=job.network.name,
         sampling={"seed": job.seed, "truncation_psi": 1, "noise_mode": "random"},
     )
-    sample = NumberedSampler(networks.G_ema.to(device), job.seed, len(dataset), dataset.labels)
-    records = evaluate(
-        job.names,
-        sample,
-        dataset,
-        num_generated=job.num_generated,
-        batch_size=job.batch,
-        cache=job.cache,
-        progress=show_progress if job.verbose and is_main() else None,
-        setup=setup,
-    )
+    shown = MeasuringProgress() if job.verbose and is_main() else None
+    with shown or contextlib.nullcontext():
+        records = evaluate(
+            job.names,
+            sample,
+            dataset,
+            num_generated=job.num_generated,
+            batch_size=job.batch,
+            cache=job.cache,
+            progress=shown,
+            setup=setup,
+        )
     if is_main():
         write(records, networks, job.outdir)
 
 
+def full_precision() -> None:
+    """Switches TF32 off: metrics are taken in float32, on any GPU."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def policy_of(job: Job) -> WeightPolicy:
     """Which weights may be used, from the options. Raises `InputError`."""
+    from openstylegan.cli.weight_options import weight_policy
     from openstylegan.features import EXTRACTORS
-    from openstylegan.features.weights import WeightPolicy
-    from openstylegan.registry import lookup
 
-    keys = {kind.weights.key: kind for kind in EXTRACTORS.values()}
-    files = {}
-    for entry in job.weights:
-        key, equals, place = entry.partition("=")
-        if not equals or not place:
-            raise InputError(f"--weights: expected NAME=FILE, such as inception=inception-2015-12-05.pt, got '{entry}'")
-        lookup(keys, key, "file of weights")
-        files[key] = place
-    return WeightPolicy(files, job.allow_download, job.allow_unverified)
-
-
-def open_reals(job: Job, networks: Networks) -> ImageDataset:
-    """The dataset to compare with, of the network's shape. Raises `InputError`."""
-    from openstylegan.data.dataset import open_dataset
-
-    G, config = networks.G_ema, networks.config
-    path = job.data or (config.data.path if config is not None else None)
-    if path is None:
-        raise InputError(f"expected real pictures: {job.network} does not say what it was trained on; give --data")
-    mirror = job.mirror if job.mirror is not None else config is not None and config.data.xflip
-    channels, height, width = G.image_shape
-    dataset = open_dataset(path, use_labels=G.c_dim > 0, xflip=mirror, resolution=(height, width))
-    if dataset.image_shape[0] != channels:
-        raise InputError(
-            f"expected pictures of {channels} channels like the network's in {path}, got {dataset.image_shape[0]}; "
-            "make them with `openstylegan dataset --mode`"
-        )
-    if dataset.label_dim != G.c_dim:
-        raise InputError(
-            f"expected labels of length {G.c_dim} like the network's in {path}, got {dataset.label_dim}; "
-            "use the data it was trained on"
-        )
-    return dataset
-
-
-def show_progress(done: int, total: int, what: str) -> None:
-    """A counter on the error output: rewritten on a terminal, else a line at every tenth."""
-    if sys.stderr.isatty():
-        print(f"\r{what}: batch {done} of {total} ", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done * 10 // total != (done - 1) * 10 // total:
-        print(f"{what}: batch {done} of {total}", file=sys.stderr, flush=True)
+    keys = {kind.weights.key for kind in EXTRACTORS.values()}
+    return weight_policy(job.weights, keys, job.allow_download, job.allow_unverified)
 
 
 def write(records: list[MetricRecord], networks: Networks, outdir: Path | None) -> None:
-    """Prints the records and adds them to `outdir`, or to the run folder the snapshot lies in."""
+    """Prints the records and adds them to `outdir`, or to the folder of the run that the snapshot lies in."""
+    from openstylegan.cli.measured_data import TRAINING_OPTIONS
+
     folder = outdir or networks.path.parent
     if outdir is not None:
         outdir.mkdir(parents=True, exist_ok=True)
@@ -213,5 +190,5 @@ def write(records: list[MetricRecord], networks: Networks, outdir: Path | None) 
     more = {} if images_seen is None else {"kimg": images_seen // 1000}
     for record in records:
         print(record.to_json(), flush=True)
-        if outdir is not None or (folder / "config.json").is_file():
+        if outdir is not None or any((folder / name).is_file() for name in ("config.json", TRAINING_OPTIONS)):
             record.append_to(folder, **more)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from measuring import Pooled
-from runs import make_pictures
+from runs import make_pictures, small_config
 
 from openstylegan.cli.main import main
-from openstylegan.config import Component
+from openstylegan.cli.measuring_progress import MeasuringProgress
+from openstylegan.config import Component, to_dict, with_overrides
 from openstylegan.files import read_lines
 from openstylegan.networks import GENERATORS
 from openstylegan.registry import build
@@ -138,6 +139,114 @@ def test_data_of_another_form_is_refused(
     code, _, err = run(capsys, "--network", network, "--data", data, "--metrics", "fd_efflite0")
     assert (code, len(err.splitlines())) == (2, 1)
     assert text in err
+
+
+# ---- a run's own options
+
+
+def snapshot_of(folder: Path, about: dict, kind: str = "stylegan2", c_dim: int = 3) -> Path:
+    options = {"z_dim": 6, "c_dim": c_dim, "w_dim": 6, "img_resolution": 16, "img_channels": 3}
+    widths = {"channel_base": 64, "channel_max": 4}
+    options |= widths if kind == "stylegan3" else {"synthesis_kwargs": widths}
+    folder.mkdir(exist_ok=True)
+    path = folder / "network-snapshot-000001.safetensors"
+    with torch.random.fork_rng():
+        G = build(GENERATORS, kind, options, "generator")
+    write_snapshot(path, {"G_ema": G}, {"G": Component(kind, options)}, about)
+    return path
+
+
+def protocol_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
+    code, out, err = run(capsys, *arguments, "--num-generated", 4, "--verbose=0")
+    assert code == 0, err
+    return json.loads(out)["protocol"]
+
+
+def test_a_network_is_measured_with_the_data_of_its_run(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures, mirroring and labels, though nothing but the network is named; what is named goes before."""
+    config = with_overrides(small_config(pictures), {"data.max_size": 5})
+    path = snapshot_of(tmp_path / "run", {"config": to_dict(config)})
+    found = protocol_of(capsys, "--network", path, "--metrics", "fid50k")
+    assert (found["dataset"], found["num_real"], found["xflip"]) == ("pictures", 48, True)
+    assert protocol_of(capsys, "--network", path, "--metrics", "fid50k", "--no-mirror")["num_real"] == 24
+    others = make_pictures(tmp_path / "others.zip", 9)
+    found = protocol_of(capsys, "--network", path, "--metrics", "fid50k", "--data", others)
+    assert (found["dataset"], found["num_real"]) == ("others", 18)
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_the_options_of_a_foreign_run_are_looked_up(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    kwargs = {"class_name": "training.dataset.ImageFolderDataset", "path": str(pictures), "xflip": True}
+    folder = tmp_path / "00000-pictures"
+    path = snapshot_of(folder, {"training_set_kwargs": kwargs if place == "file" else None})
+    code, _, err = run(capsys, "--network", path, "--metrics", "fid50k", "--num-generated", 4)
+    assert (code, "give --data" in err) == ((2, True) if place == "folder" else (0, False))
+    assert not list(folder.glob("metric-*"))
+    stored = {"training_set_kwargs": kwargs if place == "folder" else None, "batch_size": 4}
+    (folder / "training_options.json").write_text(json.dumps(stored))
+    assert protocol_of(capsys, "--network", path, "--metrics", "fid50k")["num_real"] == 48
+    assert len(read_lines(folder / "metric-fid50k.jsonl")) == 1
+
+
+def test_data_that_has_gone_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = snapshot_of(tmp_path, {"config": to_dict(small_config(tmp_path / "gone.zip"))})
+    code, _, err = run(capsys, "--network", path, "--metrics", "fid50k")
+    assert (code, "gone.zip, found none; give --data" in err) == (2, True)
+    (tmp_path / "training_options.json").write_text("[]")
+    code, _, err = run(capsys, "--network", snapshot_of(tmp_path, {}), "--metrics", "fid50k")
+    assert (code, "expected training options as JSON" in err) == (2, True)
+
+
+def test_a_network_without_classes_needs_no_data_for_metrics_of_the_generator(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = snapshot_of(tmp_path, {}, "stylegan3", c_dim=0)
+    found = protocol_of(capsys, "--network", path, "--metrics", "eqt50k_int")
+    assert (found["num_real"], found["group_size"]) == (0, 4)
+    code, _, err = run(capsys, "--network", path, "--metrics", "fd_efflite0")
+    assert (code, "give --data" in err) == (2, True)
+    conditional = snapshot_of(tmp_path, {}, "stylegan3")
+    code, _, err = run(capsys, "--network", conditional, "--metrics", "eqt50k_int")
+    assert (code, "give --data" in err) == (2, True)
+    assert protocol_of(capsys, "--network", conditional, "--metrics", "eqt50k_int", "--data", pictures)
+
+
+def test_a_network_that_cannot_be_moved_is_refused(
+    network: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "--network", network, "--metrics", "eqr50k", "--data", pictures)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "synthesis.input.transform (StyleGAN3)" in err
+
+
+# ---- progress
+
+
+def test_a_log_gets_a_line_at_every_tenth_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    with MeasuringProgress(clock=lambda: now) as progress:
+        for done in range(1, 41):
+            progress(done, 40, "eqr50k")
+            now += 100.0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[0] == "eqr50k: batch 4 of 40, 1:00:00 left"
+    assert lines[-2:] == ["eqr50k: batch 36 of 40, 6:40 left", "eqr50k: batch 40 of 40"]
+
+
+def test_a_terminal_gets_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with MeasuringProgress() as progress:
+        progress(1, 2, "real pictures")
+        progress(2, 2, "real pictures")
+    shown = capsys.readouterr().err
+    assert "real pictures" in shown
+    assert "2/2" in shown
 
 
 def test_importing_the_command_does_not_import_torch() -> None:
