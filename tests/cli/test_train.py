@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from helpers import relative_error
 from PIL import Image
 from runs import make_pictures
 
@@ -152,3 +153,18 @@ def test_a_run_goes_on_without_the_file_it_began_with(pictures: Path, tmp_path: 
     second = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug", f"--resume={moved}")
     moved.unlink()
     assert main(["train", f"--resume={second}", "--device=cpu"]) == 0
+
+
+def test_two_processes_begin_with_the_same_weights_as_one(pictures: Path, tmp_path: Path) -> None:
+    """Only the main process reads the file."""
+    first = train(tmp_path / "runs", pictures, "--batch=8", "--aug=noaug")
+    recipe = ["--batch=8", "--batch-gpu=4", "--aug=noaug", "--cond=1", "--seed=1", f"--init-from={first}"]
+    weights = [
+        load(train(tmp_path / f"runs{gpus}", pictures, *recipe, f"--gpus={gpus}", "--cfg=cifar")).G_ema.state_dict()
+        for gpus in (1, 2)
+    ]
+    begun = load(first).G_ema.state_dict()
+    for name, value in weights[0].items():
+        assert relative_error(weights[1][name], value) < 1e-4, name
+    moved = float((weights[0]["synthesis.b16.conv1.weight"] - begun["synthesis.b16.conv1.weight"]).abs().max())
+    assert 0 < moved < 0.02, "two steps away from the weights of the file, not from random ones"
