@@ -1,4 +1,5 @@
-"""A run small enough to test with: 16 px pictures, thin networks, every kind of term, augmentation and randomness."""
+"""Runs small enough to test with: 16 px pictures, thin networks, every kind of term, augmentation and randomness; and
+what two runs are compared by."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from openstylegan.config import (
@@ -19,8 +21,11 @@ from openstylegan.config import (
     PhaseConfig,
     PlayerConfig,
     TrainConfig,
+    to_dict,
     with_overrides,
 )
+from openstylegan.training.build import Run, build_run
+from openstylegan.training.loop import train_step
 
 WIDTHS = {"channel_base": 128, "channel_max": 8}
 
@@ -79,3 +84,66 @@ def small_config(data: Path, **overrides: Any) -> TrainConfig:
         seed=3,
     )
     return with_overrides(config, overrides)
+
+
+def alias_free_config(data: Path, rotates: bool = False, **overrides: Any) -> TrainConfig:
+    """As `small_config`, with a StyleGAN3 generator (R when it `rotates`), magnitudes that move fast, and a blur."""
+    rotation = {"conv_kernel": 1, "use_radial_filters": True} if rotates else {}
+    options = {
+        "z_dim": 12,
+        "w_dim": 12,
+        "channel_base": 128,
+        "channel_max": 8,
+        "num_layers": 4,
+        "margin_size": 2,
+        "magnitude_ema_beta": 0.9,
+        **rotation,
+    }
+    phases = (
+        PhaseConfig("Gmain", "G", (Component("logistic_g"),), updates_statistics=False),
+        PhaseConfig("Dmain", "D", (Component("logistic_d"),)),
+        PhaseConfig("Dreg", "D", (Component("r1", {"gamma": 1.0}),), 2, lazy=True),
+    )
+    changes = {
+        "generator.network": {"name": "stylegan3", "options": options},
+        "phases": [to_dict(phase) for phase in phases],
+        "style_mixing_prob": 0.0,
+        "blur": {"sigma_px": 2.0, "fade_kimg": 0.1},
+    }
+    return small_config(data, **{**changes, **overrides})
+
+
+def trained(config: TrainConfig, steps: int) -> Run:
+    """A new run after some steps, on the CPU."""
+    run = build_run(config, torch.device("cpu"))
+    for _ in range(steps):
+        train_step(run)
+    run.loader.close()
+    return run
+
+
+def everything(run: Run) -> dict[str, torch.Tensor]:
+    """All tensors that the state of a run owns."""
+    return run.state.network_tensors() | run.state.optimizer_tensors()
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    """The numbers of a run's networks."""
+    return {n: t for n, t in run.state.network_tensors().items() if t.is_floating_point()}
+
+
+def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Largest difference of any tensor, relative to that tensor's norm; constant tensors must be equal."""
+    assert a.keys() == b.keys()
+    worst = 0.0
+    for name in a:
+        x, y = a[name].double(), b[name].double()
+        worst = max(worst, float((x - y).norm() / x.norm().clamp_min(1e-6)))
+    return worst
+
+
+def overall_distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """The norm of all differences, relative to the norm of all numbers."""
+    assert a.keys() == b.keys()
+    x, y = (torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in (a, b))
+    return float((x - y).norm() / x.norm())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import make_pictures, small_config
+from runs import distance, everything, make_pictures, overall_distance, small_config, trained, weights
 
 from openstylegan.config import TrainConfig, with_overrides
 from openstylegan.distributed import is_main
@@ -31,32 +31,6 @@ def one_thread():
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
-
-
-def trained(config: TrainConfig, steps: int) -> Run:
-    run = build_run(config, CPU)
-    for _ in range(steps):
-        train_step(run)
-    run.loader.close()
-    return run
-
-
-def everything(run: Run) -> dict[str, torch.Tensor]:
-    return run.state.network_tensors() | run.state.optimizer_tensors()
-
-
-def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    """Largest difference of any tensor, relative to that tensor's norm; constant tensors must be equal."""
-    assert a.keys() == b.keys()
-    worst = 0.0
-    for name in a:
-        x, y = a[name].double(), b[name].double()
-        worst = max(worst, float((x - y).norm() / x.norm().clamp_min(1e-6)))
-    return worst
-
-
-def weights(run: Run) -> dict[str, torch.Tensor]:
-    return {n: t for n, t in run.state.network_tensors().items() if t.is_floating_point()}
 
 
 def test_resume_is_exact(pictures: Path, tmp_path: Path) -> None:
@@ -97,8 +71,7 @@ def test_the_cut_into_micro_batches_changes_nothing_in_float32(pictures: Path) -
     whole = small_config(pictures, **eps)
     cut = small_config(pictures, **eps, **{"schedule.options.batch_gpu": 4})
     a, b = weights(trained(whole, 20)), weights(trained(cut, 20))
-    x, y = (torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in (a, b))
-    assert float((x - y).norm() / x.norm()) < 1e-6
+    assert overall_distance(a, b) < 1e-6
 
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
@@ -127,8 +100,7 @@ def runs_by_processes(pictures: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_the_number_of_processes_changes_nothing(runs_by_processes: dict[int, Path], precision: str, num: int) -> None:
     found = [torch.load(runs_by_processes[n] / f"{precision}.pt", weights_only=True) for n in (1, num)]
-    one, several = (torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in found)
-    assert float((one - several).norm() / one.norm()) <= TOLERANCES[precision]
+    assert overall_distance(*found) <= TOLERANCES[precision]
 
 
 def test_state_owns_everything_that_changes(pictures: Path) -> None:
