@@ -1,4 +1,4 @@
-"""Training a StyleGAN3 generator keeps the laws: resume, micro-batches, processes. Statistics and blur do their part."""
+"""Training a StyleGAN3 generator keeps the laws of resume, cut and processes; statistics and blur do their part."""
 
 from __future__ import annotations
 
