@@ -25,6 +25,7 @@ from openstylegan import __version__
 from openstylegan.files import CACHE_VARIABLE, cache_folder
 from openstylegan.networks import GENERATORS, Generator
 from openstylegan.networks.base import set_precision
+from openstylegan.ops.native import SWITCH, find_compiler, native
 from openstylegan.ops.paths import describe_paths, reference_paths
 
 GB = 1e9
@@ -52,7 +53,6 @@ ALLOCATOR_VARIABLES = (
     "PYTORCH_CUDA_ALLOC_CONF",
 )
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
-COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 @dataclass(frozen=True)
@@ -227,13 +227,15 @@ def devices_here() -> list[str]:
 
 
 def compiler() -> Iterator[Finding]:
-    """Whether torch.compile can make code here. Nothing needs it."""
-    given = os.environ.get("CXX")
-    found = next((path for name in ([given] if given else COMPILERS) if (path := shutil.which(name))), None)
+    """Whether a compiler is here, for the compiled form of one operation. Nothing needs it."""
+    found = find_compiler()
     if found:
         yield Finding("C++ compiler", found)
     else:
-        yield Finding("C++ compiler", "none", "note", "nothing needs one; torch.compile on a CPU would")
+        yield Finding("C++ compiler", "none", "note", "nothing needs one; StyleGAN3 would be faster with g++")
+    library, why = native()
+    yield noted("compiled operations", why, library is None, "StyleGAN3 then takes two or three times as long on a CPU")
+    yield from environment((SWITCH,))
 
 
 def packages() -> Iterator[Finding]:

@@ -7,11 +7,13 @@ the input instead of the signs.
 from __future__ import annotations
 
 from math import sqrt
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 from torch.autograd import Function
 
+from openstylegan.ops import filtered_lrelu_compiled as compiled
 from openstylegan.ops import filtered_lrelu_products as products
 from openstylegan.ops.arguments import Padding, factor_xy, padding_xxyy
 from openstylegan.ops.bias_act import bias_act, bias_act_reference, check_bias_act
@@ -92,6 +94,11 @@ def _check(
     output_size(x.new_empty((1, 1, height, width), device="meta"), fd, (1, 1), (down, down), (0, 0, 0, 0))
 
 
+def _form(x: Tensor) -> ModuleType:
+    """What computes `x`: compiled code where there is some, else products."""
+    return compiled if compiled.usable(x) else products
+
+
 class _FilteredLrelu(Function):
     """The op. Its gradient is linear in `gy` and, but for the kinks, does not change with x."""
 
@@ -101,7 +108,7 @@ class _FilteredLrelu(Function):
     ) -> Tensor:
         ctx.setting = setting
         ctx.save_for_backward(x, b, fu, fd)
-        return products.forward(x, b, products.plan(x, fu, fd, setting), setting)
+        return _form(x).forward(x, b, fu, fd, setting)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
@@ -126,7 +133,7 @@ class _Pullback(Function):
     ) -> Tensor:
         ctx.setting = setting
         ctx.save_for_backward(x, b, fu, fd)
-        return products.pullback(x, b, gy, products.plan(x, fu, fd, setting), setting)
+        return _form(x).pullback(x, b, gy, fu, fd, setting)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
@@ -148,7 +155,7 @@ class _Pushforward(Function):
     ) -> Tensor:
         ctx.setting = setting
         ctx.save_for_backward(x, b, fu, fd)
-        return products.pushforward(x, b, v, products.plan(x, fu, fd, setting), setting)
+        return _form(x).pushforward(x, b, v, fu, fd, setting)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:

@@ -87,10 +87,10 @@ Taps = tuple[float, ...]
 def plan(x: Tensor, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Plan:
     """The plan for `x` and these filters, made once."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return _plan(_taps(fu), _taps(fd), setting, (x.shape[2], x.shape[3]), dtype)
+    return _plan(taps_of(fu), taps_of(fd), setting, (x.shape[2], x.shape[3]), dtype)
 
 
-def _taps(f: Tensor | None) -> Taps | tuple[Taps, ...]:
+def taps_of(f: Tensor | None) -> Taps | tuple[Taps, ...]:
     if f is None:
         return (1.0,)
     taps = f.tolist()
@@ -275,8 +275,9 @@ def _bias(x: Tensor, b: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     return None if b is None else b.to(dtype).repeat(x.shape[0])[:, None]
 
 
-def forward(x: Tensor, b: Tensor | None, made: Plan, setting: Setting) -> Tensor:
+def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Tensor:
     """The op on `x` [N, C, H, W] with bias [C]."""
+    made = plan(x, fu, fd, setting)
     planes, bias = _planes(x), _bias(x, b, made.dtype)
     y = x.new_empty(*x.shape[:2], *made.size)
     for piece in _pieces(len(planes), x.shape[2], made):
@@ -291,8 +292,9 @@ def forward(x: Tensor, b: Tensor | None, made: Plan, setting: Setting) -> Tensor
     return y
 
 
-def pullback(x: Tensor, b: Tensor | None, gy: Tensor, made: Plan, setting: Setting) -> Tensor:
+def pullback(x: Tensor, b: Tensor | None, gy: Tensor, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Tensor:
     """The gradient with respect to x for the gradient `gy` of the output."""
+    made = plan(x, fu, fd, setting)
     planes, bias, gradient = _planes(x), _bias(x, b, made.dtype), _planes(gy)
     gx = torch.empty_like(x, memory_format=torch.contiguous_format)
     for piece in _pieces(len(planes), x.shape[2], made):
@@ -309,8 +311,11 @@ def pullback(x: Tensor, b: Tensor | None, gy: Tensor, made: Plan, setting: Setti
     return gx
 
 
-def pushforward(x: Tensor, b: Tensor | None, v: Tensor, made: Plan, setting: Setting) -> Tensor:
+def pushforward(
+    x: Tensor, b: Tensor | None, v: Tensor, fu: Tensor | None, fd: Tensor | None, setting: Setting
+) -> Tensor:
     """The derivative of the output along a change `v` of x: the transpose of `pullback`."""
+    made = plan(x, fu, fd, setting)
     planes, bias, change = _planes(x), _bias(x, b, made.dtype), _planes(v)
     y = x.new_empty(*x.shape[:2], *made.size)
     for piece in _pieces(len(planes), x.shape[2], made):

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
+from openstylegan.ops.native import native
+
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
 _EXPORTABLE: ContextVar[bool] = ContextVar("openstylegan_exportable_paths", default=False)
 
@@ -51,12 +53,22 @@ def fast(x: Tensor) -> bool:
 
 def describe_paths(device: str = "cpu") -> list[tuple[str, str]]:
     """(op, which path it takes on `device` and why), for people to read."""
+    paths = [*_CPU_PATHS, ("filtered_lrelu", _filtered_lrelu())]
     if torch.device(device).type != "cpu":
         why = f"plain PyTorch: no faster path has been measured on {device}"
-        return [(op, why) for op, _ in _CPU_PATHS]
+        return [(op, why) for op, _ in paths]
     if _REFERENCE.get():
-        return [(op, "plain PyTorch: reference_paths() is active") for op, _ in _CPU_PATHS]
-    return list(_CPU_PATHS)
+        return [(op, "plain PyTorch: reference_paths() is active") for op, _ in paths]
+    return paths
+
+
+def _filtered_lrelu() -> str:
+    """The form that `filtered_lrelu` takes; asking makes the compiled one where it can be made."""
+    library, why = native()
+    products = "products with blocks of banded matrices, a piece of the picture at a time in the cache"
+    if library is None:
+        return f"{products} ({why})"
+    return f"one pass over each plane in float32 and bfloat16, {why}; in float64 and float16 {products}"
 
 
 _CPU_PATHS = (
@@ -69,5 +81,4 @@ _CPU_PATHS = (
         "to any order by the same fast products; PyTorch's stock second order takes 2-7 times as long",
     ),
     ("modulated_conv2d", "input and output scaled around one shared convolution; weights folded for a batch of one"),
-    ("filtered_lrelu", "products with blocks of banded matrices, a piece of the picture at a time in the cache"),
 )

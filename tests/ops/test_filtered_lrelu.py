@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +12,14 @@ from helpers import relative_error
 from torch import Tensor
 
 from openstylegan.errors import InputError
+from openstylegan.files import CACHE_VARIABLE
+from openstylegan.ops import filtered_lrelu_compiled as compiled
 from openstylegan.ops import filtered_lrelu_products as products
+from openstylegan.ops import native as native_module
 from openstylegan.ops.banded import blocks, down_matrix, up_matrix
 from openstylegan.ops.filtered_lrelu import filtered_lrelu, filtered_lrelu_reference
 from openstylegan.ops.gradients import no_weight_gradients
+from openstylegan.ops.native import Native, native
 from openstylegan.ops.upfirdn2d import upfirdn2d_reference
 
 
@@ -65,30 +70,48 @@ def orders(op: Callable[..., Tensor], x: Tensor, b: Tensor) -> list[Tensor]:
     return [y, gx, gb, *torch.autograd.grad(gx.square().sum() + gb.square().sum(), [x, b])]
 
 
-@pytest.mark.parametrize("small_pieces", [False, True], ids=["", "small pieces"])
+@pytest.fixture(params=["products", "compiled"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which form computes: without a compiler, or with one."""
+    if request.param == "products":
+        monkeypatch.setattr(compiled, "usable", lambda x: False)
+    elif native().library is None:
+        pytest.skip(f"no compiled form: {native().why}")
+    return request.param
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_equals_the_reference(case: str, small_pieces: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equals_the_reference(case: str, form: str) -> None:
+    check_case(case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_small_pieces_equal_the_reference(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "usable", lambda x: False)
+    for name in ("BAND_ROWS", "RADIAL_BAND_ROWS", "COLUMNS"):
+        monkeypatch.setattr(products, name, 5)
+    monkeypatch.setattr(products, "PIECE", 1000)
+    products._plan.cache_clear()
+    check_case(case)
+    products._plan.cache_clear()
+
+
+def check_case(case: str) -> None:
     up, down, options = CASES[case]
     fu, fd = taps(up, 1), taps(down, 2)
     x, b = random(2, 5, 17, 22), random(5, seed=1)
     expected = orders(lambda x, b: filtered_lrelu_reference(x, fu, fd, b, **options), x, b)
-    if small_pieces:
-        for name in ("BAND_ROWS", "RADIAL_BAND_ROWS", "COLUMNS"):
-            monkeypatch.setattr(products, name, 5)
-        monkeypatch.setattr(products, "PIECE", 1000)
-        products._plan.cache_clear()
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         actual = orders(lambda x, b: filtered_lrelu(x, fu, fd, b, **options), x.to(dtype), b.to(dtype))
         for k, (a, e) in enumerate(zip(actual, expected, strict=True)):
             assert a.dtype == dtype
             assert a.shape == e.shape
             assert relative_error(a, e.numpy(force=True)) <= tolerance, (dtype, k)
-    products._plan.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("case", ["T", "R"])
-def test_low_precision_rounds_once(case: str, dtype: torch.dtype) -> None:
+def test_low_precision_rounds_once(case: str, dtype: torch.dtype, form: str) -> None:
     up, down, options = CASES[case]
     fu, fd = taps(up, 1), taps(down, 2)
     x, b = random(2, 5, 17, 22).to(dtype), random(5, seed=1).to(dtype)
@@ -104,13 +127,14 @@ def test_low_precision_rounds_once(case: str, dtype: torch.dtype) -> None:
     assert relative_error(actual_gx, expected_gx) <= torch.finfo(dtype).eps
 
 
-def test_any_layout_and_without_gradients() -> None:
+def test_any_layout_and_without_gradients(form: str) -> None:
     fu, fd, options = random(12), mirrored(12, 12), {"up": 2, "down": 2, "padding": 11}
     x = random(2, 3, 9, 8).contiguous(memory_format=torch.channels_last)[:, :, 1:]
     expected = filtered_lrelu_reference(x, fu, fd, None, **options)
     before = x.clone()
     with torch.no_grad():
         assert relative_error(filtered_lrelu(x, fu, fd, None, **options), expected) <= 1e-13
+        assert relative_error(filtered_lrelu(x.float(), fu, fd, None, **options), expected) <= 1e-6
     assert torch.equal(x, before)
     assert filtered_lrelu(x[:0], fu, fd, None, **options).shape == (0, *expected.shape[1:])
 
@@ -137,7 +161,7 @@ def test_a_clamp_that_cannot_be_reached_costs_no_pass() -> None:
     assert products._limit(x * torch.nan, made, setting._replace(clamp=1e6)) == 1e6
 
 
-def test_radial_filters_are_folded_though_rounded() -> None:
+def test_radial_filters_are_folded_though_rounded(form: str) -> None:
     taps = mirrored(6, 8)
     rounded = taps.clone()
     rounded[2, 3] += 2**-23 * taps.abs().max()
@@ -183,3 +207,59 @@ def test_errors_are_those_of_the_reference() -> None:
             filtered_lrelu(x, **options)
         if arguments != {"padding": 0}:
             assert str(found.value) == str(expected.value)
+
+
+def compiles_again(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Native:
+    """What `native` finds with an empty cache folder."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
+    return native.__wrapped__()
+
+
+def test_without_a_compiler_the_plain_form_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert compiles_again(monkeypatch, tmp_path) == Native(None, "no C++ compiler found")
+    monkeypatch.setattr(compiled, "native", lambda: Native(None, "no C++ compiler found"))
+    assert not compiled.usable(torch.zeros(1))
+    x, f = random(1, 2, 9, 8), random(12, seed=1)
+    options = {"up": 2, "down": 2, "padding": 11}
+    expected = filtered_lrelu_reference(x, f, f, **options)
+    assert relative_error(filtered_lrelu(x.float(), f, f, **options), expected) <= 1e-6
+
+
+def test_a_compiler_that_fails_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken++"
+    broken.write_text("#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'x.cpp: error: no luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.warns(UserWarning, match="plain PyTorch form: .*broken.* failed: x.cpp: error: no luck"):
+        assert compiles_again(monkeypatch, tmp_path).library is None
+    assert not list((tmp_path / "native").iterdir())
+
+
+def test_compiling_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(native_module.SWITCH, "0")
+    assert compiles_again(monkeypatch, tmp_path) == Native(None, "OPENSTYLEGAN_COMPILE=0")
+
+
+def test_compiled_code_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if native().library is None:
+        pytest.skip(f"no compiled form: {native().why}")
+    assert compiles_again(monkeypatch, tmp_path).library is not None
+    (made,) = (tmp_path / "native").iterdir()
+    before = made.stat().st_mtime_ns
+    assert compiles_again(monkeypatch, tmp_path).library is not None
+    assert made.stat().st_mtime_ns == before
+
+
+def test_threads_share_the_planes(form: str) -> None:
+    x, f, options = random(1, 5, 9, 8).float(), random(12, seed=1), {"up": 2, "down": 2, "padding": 11}
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 8):
+            torch.set_num_threads(count)
+            results.append(filtered_lrelu(x, f, f, **options))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(relative_error(y, results[0]) <= 1e-6 for y in results)

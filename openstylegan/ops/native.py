@@ -1,0 +1,93 @@
+"""The one optional piece of C++, compiled where a compiler is found, at first use, and kept in the cache folder.
+
+Nothing needs it. Without a compiler, or when compiling fails, the op takes its plain PyTorch form, and `openstylegan
+doctor` tells why. `OPENSTYLEGAN_COMPILE=0` switches it off, `CXX` names another compiler.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from openstylegan.files import atomic_path, cache_folder, sha256_bytes
+
+SOURCE = Path(__file__).with_name("filtered_lrelu.cpp")
+COMPILERS = ("g++", "clang++", "c++")
+FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC", "-pthread")
+"""Vectors as wide as the processor has; no flag that changes what a formula means."""
+SWITCH = "OPENSTYLEGAN_COMPILE"
+LONGEST_S = 120
+
+
+class Native(NamedTuple):
+    """The loaded library, or None; and how it came, or why it did not, in a few words."""
+
+    library: ctypes.CDLL | None
+    why: str
+
+
+@cache
+def native() -> Native:
+    """The compiled code, made when first asked for in a process and found again in the next."""
+    if os.environ.get(SWITCH) == "0":
+        return Native(None, f"{SWITCH}=0")
+    compiler = find_compiler()
+    if compiler is None:
+        return Native(None, "no C++ compiler found")
+    try:
+        return Native(_load(compiler), f"compiled by {compiler}")
+    except (OSError, subprocess.SubprocessError) as error:
+        why = f"{compiler} failed: {_reason(error)}"
+        warnings.warn(f"filtered_lrelu takes its plain PyTorch form: {why}", stacklevel=2)
+        return Native(None, why)
+
+
+def find_compiler() -> str | None:
+    """The path of `CXX`, else of the first known compiler."""
+    given = os.environ.get("CXX")
+    return next((path for name in ([given] if given else COMPILERS) if (path := shutil.which(name))), None)
+
+
+def _load(compiler: str) -> ctypes.CDLL:
+    path = cache_folder("native") / f"filtered_lrelu-{_key(compiler)}.so"
+    if not path.is_file():
+        with atomic_path(path) as made:
+            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", str(SOURCE), "-o", str(made)]
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
+    return ctypes.CDLL(str(path))
+
+
+def _key(compiler: str) -> str:
+    """Of everything that the result depends on. Code for one processor may not run on another."""
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=LONGEST_S)
+    parts = [sha256_bytes(SOURCE.read_bytes()), version.stdout, *FLAGS, platform.machine(), *_processor()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _processor() -> list[str]:
+    """The lines of /proc/cpuinfo that name the processor and what it can do."""
+    path = Path("/proc/cpuinfo")
+    lines = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else [platform.processor()]
+    )
+    return sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU"))})
+
+
+def _wide_vectors() -> list[str]:
+    """Compilers prefer half-wide vectors on processors that have AVX-512."""
+    return ["-mprefer-vector-width=512"] if platform.machine() in ("x86_64", "AMD64") else []
+
+
+def _reason(error: Exception) -> str:
+    """One line of what a failed compiler or loader said."""
+    said = getattr(error, "stderr", None) or str(error)
+    lines = [line for line in said.splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if "error" in line), lines[0]).strip()
