@@ -10,14 +10,14 @@ __all__ = ["InputError", "__version__", "evaluate", "generate", "load", "train"]
 
 if TYPE_CHECKING:
     from openstylegan.errors import InputError
+    from openstylegan.interop.loading import load
     from openstylegan.metrics.evaluate import evaluate
     from openstylegan.sampling.generate import generate
-    from openstylegan.snapshot import load
     from openstylegan.training.run import train
 
 PUBLIC = {
     "InputError": "openstylegan.errors",
-    "load": "openstylegan.snapshot",
+    "load": "openstylegan.interop.loading",
     "generate": "openstylegan.sampling.generate",
     "evaluate": "openstylegan.metrics.evaluate",
     "train": "openstylegan.training.run",

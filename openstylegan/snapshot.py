@@ -7,7 +7,6 @@ image = networks.G_ema(z, c)            # [N, C, H, W] float32, nominally [-1, 1
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from openstylegan import __version__
 from openstylegan.config import Component, TrainConfig, from_dict, to_dict
 from openstylegan.errors import InputError
-from openstylegan.files import atomic_path
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
 from openstylegan.networks.base import Discriminator, Generator
 from openstylegan.networks.outline import WithoutInitialWeights
@@ -116,19 +114,3 @@ def outline(part: str, component: Component) -> Any:
     table, kind = TABLES[part]
     with WithoutInitialWeights():
         return build(table, component.name, component.options, kind)
-
-
-def export_pickle(networks: Networks, path: str | os.PathLike[str]) -> None:
-    """Writes `{"G", "D", "G_ema", "training_set_kwargs", "augment_pipe"}` for `pickle.load(f)["G_ema"]` users.
-
-    Whoever loads it needs this package installed, and should trust the file: a pickle can hold any code.
-    """
-    content = {
-        "G": networks.G,
-        "D": networks.D,
-        "G_ema": networks.G_ema,
-        "training_set_kwargs": None,
-        "augment_pipe": None,
-    }
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        pickle.dump(content, file)

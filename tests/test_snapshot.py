@@ -14,7 +14,7 @@ from openstylegan.config import Component
 from openstylegan.errors import InputError
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
 from openstylegan.registry import build
-from openstylegan.snapshot import export_pickle, load, write_snapshot
+from openstylegan.snapshot import load, write_snapshot
 
 SIZE = {"img_resolution": 16, "img_channels": 3, "c_dim": 2}
 G = Component("stylegan2", {"z_dim": 8, "w_dim": 8, "synthesis_kwargs": {"channel_base": 64, "channel_max": 4}, **SIZE})
@@ -61,14 +61,6 @@ def test_a_run_folder_means_its_newest_snapshot(snapshot: Path) -> None:
     newer.write_bytes(snapshot.read_bytes())
     snapshot.with_name("network-snapshot-best.safetensors").write_bytes(snapshot.read_bytes())
     assert load(snapshot.parent).path == newer
-
-
-def test_a_plain_pickle_for_those_who_want_one(snapshot: Path, tmp_path: Path) -> None:
-    export_pickle(load(snapshot), tmp_path / "network.pkl")
-    content = pickle.loads((tmp_path / "network.pkl").read_bytes())
-    assert list(content) == ["G", "D", "G_ema", "training_set_kwargs", "augment_pipe"]
-    z, c = torch.randn(1, 8), torch.eye(2)[:1]
-    assert torch.equal(content["G_ema"](z, c, noise_mode="const"), load(snapshot).G_ema(z, c, noise_mode="const"))
 
 
 def damaged(path: Path) -> None:

@@ -1,24 +1,29 @@
-"""`openstylegan convert`: a snapshot in another form."""
+"""`openstylegan convert`: networks in another layout."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 
-def convert(source: Path, dest: Path) -> None:
-    """Write a snapshot as a plain pickle for `pickle.load(f)["G_ema"]` users.
+def convert(source: str, dest: Path, *, to: Literal["snapshot", "pickle", "rosinality"] | None = None) -> None:
+    """Write the networks of a file in another layout: G, D, G_ema and the mean of w, bit for bit.
 
     Parameters
     ----------
     source
-        A network snapshot (.safetensors), or the folder of a run.
+        A snapshot, a run folder, a network file of another program, or a URL.
     dest
-        The file to write: NAME.pkl.
+        The file to write; its ending says the layout: .safetensors a snapshot of ours, .pkl a plain pickle for
+        `pickle.load(f)["G_ema"]` users, .pt a checkpoint of rosinality's StyleGAN2.
+    to
+        The layout, when the ending is another one.
     """
-    from openstylegan.errors import InputError
-    from openstylegan.snapshot import export_pickle, load
+    from openstylegan.interop import load
+    from openstylegan.interop.writing import format_of, write
 
-    if dest.suffix != ".pkl":
-        raise InputError(f"expected a destination that ends in .pkl, got '{dest.name}'")
-    export_pickle(load(source), dest)
-    print(f"wrote {dest}; whoever loads it needs openstylegan installed")
+    form = format_of(dest, to)
+    remarks = write(load(source), dest, to)
+    print(f"wrote {form.says}: {dest}")
+    for remark in remarks:
+        print(f"  {remark}")

@@ -23,7 +23,8 @@ COMMANDS = {
     "video": ("openstylegan.cli.video:video", "Film the way from seed to seed, as a loop."),
     "metrics": ("openstylegan.cli.metrics:metrics", "Measure a network: FID, KID, precision and recall, ..."),
     "dataset": ("openstylegan.cli.dataset:dataset", "Make a dataset from pictures, or verify one."),
-    "convert": ("openstylegan.cli.convert:convert", "Write a snapshot as a plain pickle."),
+    "convert": ("openstylegan.cli.convert:convert", "Write networks in another layout."),
+    "inspect": ("openstylegan.cli.inspect:inspect", "Say what is inside a file of networks."),
     "export": ("openstylegan.cli.export:export", "Write a generator as ONNX or as a PyTorch exported program."),
     "doctor": ("openstylegan.cli.doctor:doctor", "Say what this machine can do, and test it."),
 }
