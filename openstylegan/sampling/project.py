@@ -26,6 +26,7 @@ from openstylegan.networks.base import Generator
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.sampling.film import check_film, write_film
 from openstylegan.sampling.generate import generator_of, ws_of_seeds
+from openstylegan.sampling.labels import one_hot
 from openstylegan.sampling.projector import Projection, ProjectorOptions, project
 from openstylegan.sampling.targets import Target
 
@@ -93,6 +94,7 @@ def project_targets(
         check_film("proj.mp4")
     if batch < 1 or not targets:
         raise InputError(f"expected at least one target and a batch of at least 1, got {len(targets)} and {batch}")
+    one_hot(class_idx, G.c_dim, 1)  # raises what is wrong with the class before anything is shown
     for start in range(0, len(targets), batch):
         part = targets[start : start + batch]
         with watch(", ".join(target.name for target in part), options.num_steps) as advance:

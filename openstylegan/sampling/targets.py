@@ -68,7 +68,7 @@ def read_target(path: Path, shape: tuple[int, int, int]) -> Tensor:
         raise InputError(f"expected a picture in {path}, but it cannot be decoded ({reason(error)})") from error
     part = cropped(set_mode(pixels, MODE_OF_CHANNELS[channels]), height, width)
     resized = resize(part, width, height, "lanczos")
-    return torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1).contiguous()
+    return torch.tensor(resized).permute(2, 0, 1).contiguous()
 
 
 def cropped(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
