@@ -298,8 +298,33 @@ def modulated_conv2d_sg3(
 
     With `demodulate`, w and s are first brought to unit second moment: w over (I, k, k) of each output channel, s over
     all its entries, which couples the samples of a batch by rounding only. input_gain: [], [I] or [N, I], after it.
+    The fast path scales input and output around one convolution, or the weights of one picture; planes stay
+    contiguous, as `filtered_lrelu` takes them.
     """
-    return modulated_conv2d_sg3_reference(x, w, s, demodulate, padding, input_gain)
+    if x.dtype == torch.float16 or not fast(x):
+        return modulated_conv2d_sg3_reference(x, w, s, demodulate, padding, input_gain)
+    check_modulation(x, w, s)
+    before, after = _sg3_scales(w, s, demodulate, input_gain)
+    if tuple(w.shape[2:]) == (1, 1) and padding == 0:
+        weights = w[None, :, :, 0, 0] * before[:, None, :] * after[:, :, None]
+        return (weights.to(x.dtype) @ x.reshape(*x.shape[:2], -1)).reshape(x.shape[0], w.shape[0], *x.shape[2:])
+    if x.shape[0] == 1 and not _recorded(x, w, s) and x[0].numel() > w[0].numel():
+        return F.conv2d(x.contiguous(), (w * (before * after.t())[:, :, None, None]).to(x.dtype), padding=padding)
+    y = F.conv2d((x * before.to(x.dtype)[:, :, None, None]).contiguous(), _cast(w, x.dtype), padding=padding)
+    return y * after.to(x.dtype)[:, :, None, None]
+
+
+def _sg3_scales(w: Tensor, s: Tensor, demodulate: bool, input_gain: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What input [N, I] and output [N, O] of the convolution are multiplied by: one reading of the weights."""
+    n, o, taps = s.shape[0], w.shape[0], w[0].numel()
+    after = w.new_ones(n, o)
+    if demodulate:
+        power = _Power.apply(w) if _recorded(w) else derived(w, "power", lambda w: w.square().sum([2, 3]))
+        unit = (power.sum(1) / taps).rsqrt()
+        s = s * s.square().mean().rsqrt()
+        after = unit * (s.square() @ power.t() * unit.square() + EPSILON).rsqrt()
+    before = s if input_gain is None else s * input_gain
+    return before, after
 
 
 def modulated_conv2d_sg3_reference(

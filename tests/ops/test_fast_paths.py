@@ -16,7 +16,7 @@ from openstylegan.ops.conv2d_resample import conv2d_resample
 from openstylegan.ops.convolution import Geometry
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.gradients import no_weight_gradients
-from openstylegan.ops.modulated_conv2d import modulated_conv2d, modulated_conv2d_bias_act
+from openstylegan.ops.modulated_conv2d import modulated_conv2d, modulated_conv2d_bias_act, modulated_conv2d_sg3
 from openstylegan.ops.paths import describe_paths, fast, reference_paths
 from openstylegan.ops.upfirdn2d import setup_filter, upfirdn2d
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
@@ -185,6 +185,23 @@ def test_modulated_conv2d(kernel: int, demodulate: bool, act: str) -> None:
         return bias_act(y, act=act)
 
     compare(layer, [random(2, 4, 5, 5), random(3, 4, kernel, kernel, seed=1), random(2, 4, seed=2)], steep=2)
+
+
+@pytest.mark.parametrize("gain", [(), (4,), (2, 4)], ids=str)
+@pytest.mark.parametrize("demodulate", [True, False])
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 2), (3, 0)])
+def test_modulated_conv2d_sg3(kernel: int, padding: int, demodulate: bool, gain: tuple[int, ...]) -> None:
+    input_gain = random(*gain, seed=4).abs() + 0.5
+
+    def layer(x: Tensor, w: Tensor, s: Tensor) -> Tensor:
+        return modulated_conv2d_sg3(x, w, s, demodulate, padding, input_gain.to(x.dtype))
+
+    x, w, s = random(2, 4, 7, 5), random(3, 4, kernel, kernel, seed=1), random(2, 4, seed=2)
+    compare(layer, [x, w, s], steep=2)
+    input_gain = input_gain[:1] if len(gain) == 2 else input_gain
+    with reference_paths():
+        expected = layer(x[:1], w, s[:1])
+    assert relative_error(layer(x[:1].contiguous(memory_format=torch.channels_last), w, s[:1]), expected) <= 1e-13
 
 
 def test_one_large_picture_folds_the_styles_into_the_weights() -> None:
