@@ -33,6 +33,7 @@ SOURCE = "nvidia-pytorch"
 NETWORKS = ("G_ema", "G", "D")
 KNOWN_ENTRIES = (*NETWORKS, "augment_pipe", "training_set_kwargs", "progress")
 SIZES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+FASTGAN_SIZES = ("z_dim", "c_dim", "img_resolution", "img_channels")
 MAPPING = tuple(field.name for field in dataclasses.fields(MappingOptions))
 SYNTHESIS = tuple(field.name for field in dataclasses.fields(SynthesisOptions))
 HOW_TO_COMPUTE = ("fused_modconv_default",)
@@ -107,8 +108,15 @@ def stylegan3_options(record: ModuleRecord) -> dict[str, Any]:
 
 
 def fastgan_options(record: ModuleRecord) -> dict[str, Any]:
-    """The sizes of a FastGAN generator; its class stores no constructor call."""
-    return sizes(record, {})
+    """Options of a FastGAN generator, seen from its tensors: its class stores no constructor call."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors_of(record)[0].items()}
+    first = shapes.get("synthesis.init.init.0.weight_orig", ())
+    if len(first) != 4:
+        raise InputError(f"expected a first layer in {record.says}, got none; is the file damaged?")
+    second_layers = {"synthesis.feat_8.5.weight_orig", "synthesis.feat_8.conv2.weight_orig"}
+    found = {**sizes(record, {}, FASTGAN_SIZES), "ngf": first[1] // 32, "lite": not second_layers & shapes.keys()}
+    classes = shapes.get("synthesis.embed.weight")
+    return found if classes is None else {**found, "num_classes": classes[0]}
 
 
 def stylegan2_discriminator_options(record: ModuleRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from golden.check import Check
 from golden.document import Document, NotUnderstood
-from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, projector, stylegan3, video
+from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, pickles, projector, stylegan3, video
 
 Run = Callable[[Document], Iterable[Check]]
 
@@ -37,7 +37,7 @@ def has_arrays(*names: str) -> Callable[[Document], bool]:
     return lambda document: all(document.has(name) for name in names)
 
 
-def pickles(*words: str) -> Callable[[Document], bool]:
+def pickled_names(*words: str) -> Callable[[Document], bool]:
     """Recognises a pickle by one of the names that occur in it."""
     return lambda document: not document.pickled.isdisjoint(words)
 
@@ -137,13 +137,19 @@ KINDS: tuple[Kind, ...] = (
         "projector_noise",
         projector.looks_like_noise,
     ),
-    unbuilt("tf", r"outputs of tf_\w+\.pkl", "tf_", "reading TensorFlow networks", pickles("dnnlib.tflib.network")),
-    unbuilt(
-        "pkl",
-        "expected outputs for pkl_",
-        "pkl_",
-        "reading network pickles",
-        pickles("torch_utils.persistence", "pg_modules.networks_fastgan"),
+    Kind(
+        "network_file",
+        pickles.run_file,
+        r"$^",
+        r"$^",
+        pickled_names("dnnlib.tflib.network", "torch_utils.persistence", "pg_modules.networks_fastgan"),
+    ),
+    Kind(
+        "network_outputs",
+        pickles.run_outputs,
+        r"(expected )?outputs (for|of) \w+\.pkl",
+        r"(pkl|tf)_\w+_expected",
+        lambda document: bool(document.names("G_ema/")),
     ),
 )
 
