@@ -22,6 +22,7 @@ COMMANDS = {
     "project": ("openstylegan.cli.project:project", "Find the w whose picture is nearest to a given one."),
     "video": ("openstylegan.cli.video:video", "Film the way from seed to seed, as a loop."),
     "metrics": ("openstylegan.cli.metrics:metrics", "Measure a network: FID, KID, precision and recall, ..."),
+    "spectra": ("openstylegan.cli.spectra:spectra", "Average power spectra of pictures, and drawings of them."),
     "dataset": ("openstylegan.cli.dataset:dataset", "Make a dataset from pictures, or verify one."),
     "convert": ("openstylegan.cli.convert:convert", "Write networks in another layout."),
     "inspect": ("openstylegan.cli.inspect:inspect", "Say what is inside a file of networks."),

@@ -18,10 +18,19 @@ def test_every_command_has_its_part() -> None:
     assert all(f"[`{name}`](#openstylegan-{name})" in PAGE for name in COMMANDS)
 
 
+def help_of(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What --help says of a command and of the commands below it."""
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    for below in re.findall(r"^│ ([a-z]+) +[A-Z]", text, re.M):
+        assert main([name, below, "--help"]) == 0
+        text += capsys.readouterr().out
+    return text
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_options_that_are_named_exist(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
-    known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
+    known = set(re.findall(r"--[a-z][a-z0-9-]*", help_of(name, capsys)))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", PARTS[name]))
     assert named <= known
 

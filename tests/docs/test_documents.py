@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from measuring import small_generator, small_sampler
 from runs import make_pictures, small_config
 
 from openstylegan.cli.main import COMMANDS
 from openstylegan.config import with_overrides
 from openstylegan.losses import LOSS_TERMS, LossTerm
+from openstylegan.metrics import METRICS
+from openstylegan.metrics.evaluate import evaluate
 from openstylegan.training.build import build_run
 from openstylegan.training.loop import train_step
 
@@ -49,6 +54,37 @@ def test_the_loss_term_of_the_guide_trains(tmp_path: Path, monkeypatch: pytest.M
     run.loader.close()
     penalty = run.state.stats.collect()["Loss/r2_penalty"]
     assert penalty["num"] == 8 and penalty["mean"] > 0
+
+
+def test_the_metric_of_the_guide_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(b for b in blocks(ROOT / "docs" / "extending.md", "python") if "GeneratorMetric" in b)
+    names: dict[str, Any] = {}
+    exec(compile(code, "extending.md", "exec"), names)
+    monkeypatch.setattr("openstylegan.metrics.evaluate.METRICS", {"noise_variance": names["NOISE_VARIANCE"]})
+    found = []
+    for kind in ("stylegan2", "stylegan3"):
+        sample = small_sampler(kind)
+        for name, parameter in sample.G.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.5)
+        [record] = evaluate(["noise_variance"], sample, num_generated=6)
+        found.append(record.results["noise_variance"])
+    assert found[0] > 1e-3
+    assert found[1] == 0.0
+
+
+def test_the_python_of_the_metrics_page_runs() -> None:
+    (code,) = blocks(ROOT / "docs" / "metrics.md", "python")
+    networks = SimpleNamespace(G_ema=small_generator("stylegan3", c_dim=0))
+    names: dict[str, Any] = {"networks": networks}
+    exec(compile(code.replace("num_generated=100", "num_generated=4"), "metrics.md", "exec"), names)
+    assert names["record"].protocol["num_generated"] == 4
+
+
+def test_every_metric_has_its_line() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    listed = {name for line in page.splitlines() if line.startswith("|") for name in re.findall(r"`(\w+)`", line)}
+    assert listed.intersection(METRICS) == set(METRICS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
