@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from openstylegan.distributed import broadcast, is_main
 from openstylegan.errors import InputError
-from openstylegan.snapshot import Networks, load
+from openstylegan.interop import load
+from openstylegan.snapshot import Networks
 from openstylegan.training.build import Run
 
 Fate = Literal["copied", "resized", "new", "left out"]
