@@ -29,6 +29,7 @@ from openstylegan.networks.stylegan3_input import FourierInput
 from openstylegan.networks.stylegan3_schedule import LayerPlan, SynthesisOptions, check_resolution, make_schedule
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.modulated_conv2d import modulated_conv2d_sg3
+from openstylegan.ops.paths import fast
 from openstylegan.randomness import NoiseSource
 from openstylegan.registry import lookup
 
@@ -76,7 +77,7 @@ class AliasFreeLayer(PrecisionBlock):
         self.register_buffer("down_filter", plan.down_filter())
 
     def forward(self, x: Tensor, w: Tensor, force_fp32: bool = False) -> Tensor:
-        """Features in the dtype the layer computes in."""
+        """Features in the dtype the layer computes in; planes are contiguous, as the filters take them."""
         plan = self.plan
         styles = self.affine(w)
         if plan.is_torgb:
@@ -86,7 +87,7 @@ class AliasFreeLayer(PrecisionBlock):
             # a sample does not feel (by the 1e-8 in the demodulation) which others are beside it.
             styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
         x = modulated_conv2d_sg3(
-            self.placed(x, self.compute_dtype(w.dtype, force_fp32)),
+            x.to(self.compute_dtype(w.dtype, force_fp32)),
             self.weight,
             styles,
             demodulate=not plan.is_torgb,
