@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from openstylegan.augment.ada import AdaptiveAugment, FixedAugment
 from openstylegan.augment.base import Augment, NoAugment
 from openstylegan.augment.blur import FadingBlur
+from openstylegan.augment.diffaugment import DiffAugment
 from openstylegan.augment.options import AUGMENT_PRESETS
 from openstylegan.augment.pipe import AugmentPipe
 
@@ -14,6 +15,7 @@ AUGMENTS: Mapping[str, Callable[..., Augment]] = {
     "none": NoAugment,
     "ada": AdaptiveAugment,
     "fixed": FixedAugment,
+    "diffaugment": DiffAugment,
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "AdaptiveAugment",
     "Augment",
     "AugmentPipe",
+    "DiffAugment",
     "FadingBlur",
     "FixedAugment",
     "NoAugment",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from openstylegan.networks.base import Discriminator, Generator, set_precision
+from openstylegan.networks.fastgan import FastGANGenerator
+from openstylegan.networks.projected import ProjectedDiscriminator
 from openstylegan.networks.stylegan2 import StyleGAN2Generator
 from openstylegan.networks.stylegan2_discriminator import StyleGAN2Discriminator
 from openstylegan.networks.stylegan3 import StyleGAN3Generator
@@ -10,10 +12,12 @@ from openstylegan.networks.stylegan3 import StyleGAN3Generator
 __all__ = ["DISCRIMINATORS", "GENERATORS", "Discriminator", "Generator", "set_precision"]
 
 GENERATORS: dict[str, type[Generator]] = {
+    "fastgan": FastGANGenerator,
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
 }
 
 DISCRIMINATORS: dict[str, type[Discriminator]] = {
+    "projected": ProjectedDiscriminator,
     "stylegan2": StyleGAN2Discriminator,
 }

@@ -134,6 +134,14 @@ class Discriminator(nn.Module):
         refuse_growing(self, lod)
 
 
+def running_buffers(network: nn.Module) -> list[Tensor]:
+    """Buffers that forward passes in training mode move: those that parts of `network` name in `running`.
+
+    Whoever cuts a batch lets every micro-batch begin with the same ones, and takes the mean of what they become.
+    """
+    return [getattr(part, name) for part in network.modules() for name in getattr(part, "running", ())]
+
+
 class PrecisionBlock(nn.Module):
     """A part of a network that may run below the parameters' dtype: activations and weights are cast per use."""
 

@@ -145,6 +145,8 @@ class ForwardPass:
 
     def generate(self, num: int) -> tuple[Images, Tensor]:
         first, ws = self.styles(num)
+        if torch.is_grad_enabled() and not ws.requires_grad:
+            ws.requires_grad_()  # of a generator whose ws are its latents, path length regularization asks too
         noise = self.stream("noise", num)
         if not self.recipe.updates_statistics:
             return self.G.synthesis(ws, noise_mode="random", noise_source=noise), ws

@@ -16,6 +16,7 @@ from openstylegan.networks.base import Discriminator, Generator
 from openstylegan.training.forward_pass import Batch, ForwardPass, Moment, Recipe, Tally, cut
 from openstylegan.training.memory import attempt
 from openstylegan.training.players import Player
+from openstylegan.training.running import Running
 from openstylegan.training.stats import Stats, moments
 
 MAX_SKIPS_IN_A_ROW = 100
@@ -90,25 +91,28 @@ class Phase:
         self.player.set_trainable(True)
         surveyed = self.survey(context, micro_batches, moment) if num_micro_batches > 1 else {}
         passes = [partial(self.forward_pass, context, m, moment, tally, surveyed) for m in micro_batches]
-        attempt(partial(self.accumulate, passes, num_micro_batches > 1), batch.reals.device)
+        with Running(context.networks) as running:
+            attempt(partial(self.accumulate, passes, running, num_micro_batches > 1), batch.reals.device)
         self.player.set_trainable(False)
         norm = self.player.average_gradients(num_micro_batches)
-        all_reduce_flat([*tally.stats.values(), *tally.tracked.values()])
+        all_reduce_flat([*tally.stats.values(), *tally.tracked.values(), *running.sums])
         finite = bool(norm.isfinite())
         context.health.judge(finite, self.name, context.nonfinite)
         if finite:
             self.player.optimizer.step()
+            running.settle(num_micro_batches)
             context.stats.add(f"Gradients/{self.name}", moments(norm))
             for name, values in tally.stats.items():
                 context.stats.add(name, values)
             for owner, values in tally.tracked.items():
                 owner.update_statistics(values[:-1] / values[-1], values[-1])
 
-    def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], several: bool) -> None:
+    def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], running: Running, several: bool) -> None:
         """Gradients of the micro-batches; where the batch has several, their sum."""
         for forward_pass in passes:
-            loss = sum_terms(self.terms, forward_pass())
-            (loss * self.every).backward()
+            with running.micro_batch():
+                loss = sum_terms(self.terms, forward_pass())
+                (loss * self.every).backward()
             if several:
                 self.player.add_gradients()
 
@@ -139,13 +143,15 @@ class Phase:
             return {}
         tally = Tally()
 
-        def look() -> None:
+        def look(running: Running) -> None:
             for micro_batch in micro_batches:
                 f = self.forward_pass(context, micro_batch, moment, Tally(), {})
-                for term in terms:
-                    tally.track(term, term.survey(f))
+                with running.micro_batch():
+                    for term in terms:
+                        tally.track(term, term.survey(f))
 
-        attempt(look, micro_batches[0].reals.device)
+        with Running(context.networks) as running:
+            attempt(partial(look, running), micro_batches[0].reals.device)
         all_reduce_flat(list(tally.tracked.values()))
         return {term: (values[:-1] / values[-1]).squeeze() for term, values in tally.tracked.items()}
 

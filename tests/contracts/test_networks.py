@@ -12,19 +12,25 @@ import torch
 from openstylegan.errors import InputError
 from openstylegan.images import leaves, map_images
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
-from openstylegan.networks.base import Discriminator, Generator
+from openstylegan.networks.base import Discriminator, Generator, running_buffers
+from openstylegan.training.running import Running
 
 Z_DIM, W_DIM, RESOLUTION = 8, 12, 16
 
 SMALL_GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 128, "channel_max": 12}},
     "stylegan3": {"channel_base": 256, "channel_max": 12, "num_layers": 5, "margin_size": 3},
+    "fastgan": {"ngf": 2, "num_classes": 10},
 }
-SQUARE_ONLY = {"stylegan3"}
+SQUARE_ONLY = {"stylegan3", "fastgan"}
+POWERS_OF_TWO_ONLY = {"fastgan"}
 SMALL_DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"channel_base": 128, "channel_max": 12, "mapping_kwargs": {"num_layers": 2}},
+    "projected": {"cout": 4, "width": 4, "feature_side": 64, "num_classes": 10},
 }
 """Options that make each entry small; a new entry brings its own."""
+FROZEN = ("feature_network.",)
+"""Parts that are never trained."""
 
 generators = pytest.mark.parametrize("name", sorted(GENERATORS))
 discriminators = pytest.mark.parametrize("name", sorted(DISCRIMINATORS))
@@ -33,9 +39,17 @@ shapes = pytest.mark.parametrize(
 )
 
 
-def generator(name: str, resolution: Any = RESOLUTION, channels: int = 3, c_dim: int = 0) -> Generator:
-    torch.manual_seed(0)
-    return GENERATORS[name](Z_DIM, c_dim, W_DIM, resolution, channels, **SMALL_GENERATORS[name])
+def generator(name: str, resolution: Any = RESOLUTION, channels: int = 3, c_dim: int = 0, seed: int = 0) -> Generator:
+    torch.manual_seed(seed)
+    sizes = {"z_dim": Z_DIM, "c_dim": c_dim, "img_resolution": resolution, "img_channels": channels}
+    if has_w_dim(name):
+        sizes["w_dim"] = W_DIM
+    return GENERATORS[name](**sizes, **SMALL_GENERATORS[name])
+
+
+def has_w_dim(name: str) -> bool:
+    """Whether w has a size of its own; else ws hold z as it is."""
+    return "w_dim" in inspect.signature(GENERATORS[name]).parameters
 
 
 def discriminator(name: str, resolution: Any = RESOLUTION, channels: int = 3, c_dim: int = 0) -> Discriminator:
@@ -61,19 +75,21 @@ def test_every_entry_is_reached():
 @generators
 @shapes
 def test_generator_shapes(name, resolution, channels, c_dim):
-    if name in SQUARE_ONLY and not isinstance(resolution, int):
+    odd = isinstance(resolution, int) and resolution & (resolution - 1)
+    if (name in SQUARE_ONLY and not isinstance(resolution, int)) or (name in POWERS_OF_TWO_ONLY and odd):
         with pytest.raises(InputError, match="square"):
             generator(name, resolution, channels, c_dim)
         return
     network = generator(name, resolution, channels, c_dim).eval()
-    assert (network.z_dim, network.c_dim, network.w_dim) == (Z_DIM, c_dim, W_DIM)
+    w_dim = W_DIM if has_w_dim(name) else Z_DIM
+    assert (network.z_dim, network.c_dim, network.w_dim) == (Z_DIM, c_dim, w_dim)
     assert network.img_channels == channels
     assert network.img_resolution == resolution
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
     assert network.image_shape == (channels, height, width)
     z, c = normal(3, Z_DIM), normal(3, c_dim)
     ws = network.mapping(z, c)
-    assert ws.shape == (3, network.num_ws, W_DIM)
+    assert ws.shape == (3, network.num_ws, w_dim)
     images = network.synthesis(ws, noise_mode="const")
     assert leaves(images)[-1].shape == (3, *network.image_shape)
     assert torch.equal(leaves(network(z, c, noise_mode="const"))[-1], leaves(images)[-1])
@@ -110,6 +126,9 @@ def test_gradients_reach_every_parameter_of_a_discriminator(name, c_dim):
 
 def assert_reached(network: torch.nn.Module) -> None:
     for name, parameter in network.named_parameters():
+        if name.startswith(FROZEN):
+            assert not parameter.requires_grad, name
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
@@ -119,6 +138,7 @@ def assert_reached(network: torch.nn.Module) -> None:
 def test_path_length_gradients_are_differentiable(name):
     network = generator(name).train()
     ws = network.mapping(normal(2, Z_DIM), None)
+    ws.requires_grad_()  # of a generator whose ws are its latents
     image = leaves(network.synthesis(ws))[-1]
     (gradient,) = torch.autograd.grad((image * normal(*image.shape, seed=2)).sum(), ws, create_graph=True)
     gradient.square().sum().backward()
@@ -157,8 +177,7 @@ def test_a_sample_does_not_depend_on_its_batch(name):
 def test_generator_state_round_trip_and_copy(name):
     network, z = generator(name, c_dim=2).eval(), normal(2, Z_DIM)
     expected = leaves(network(z, normal(2, 2), noise_mode="const"))[-1]
-    torch.manual_seed(99)
-    other = GENERATORS[name](Z_DIM, 2, W_DIM, RESOLUTION, 3, **SMALL_GENERATORS[name]).eval()
+    other = generator(name, c_dim=2, seed=99).eval()
     other.load_state_dict(network.state_dict(), strict=True)
     for twin in (other, copy.deepcopy(network)):
         assert torch.equal(leaves(twin(z, normal(2, 2), noise_mode="const"))[-1], expected)
@@ -187,10 +206,13 @@ def test_statistics_follow_what_was_observed_of_every_sample(name):
     network, z = generator(name).train(), normal(4, Z_DIM)
     ws = network.mapping(z, None, update_w_avg=False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    images, observed = network.observed_synthesis(ws, noise_mode="const")
-    assert torch.equal(leaves(images)[-1], leaves(network.synthesis(ws, noise_mode="const"))[-1])
+    with Running([network]):
+        images, observed = network.observed_synthesis(ws, noise_mode="const")
+    with Running([network]):
+        assert torch.equal(leaves(images)[-1], leaves(network.synthesis(ws, noise_mode="const"))[-1])
     assert observed.shape == (4, observed.shape[1]) and not observed.requires_grad
-    halves = [network.observed_synthesis(part, noise_mode="const")[1] for part in ws.split(2)]
+    with Running([network]):
+        halves = [network.observed_synthesis(part, noise_mode="const")[1] for part in ws.split(2)]
     torch.testing.assert_close(torch.cat(halves), observed, rtol=1e-5, atol=0)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     mean = torch.cat([ws[:, 0].detach(), observed], dim=1).double().mean(dim=0)
@@ -202,12 +224,19 @@ def test_statistics_follow_what_was_observed_of_every_sample(name):
 
 @generators
 def test_generator_in_float64(name):
-    network, z = generator(name).eval(), normal(2, Z_DIM)
+    network, z = settled(generator(name)).eval(), normal(2, Z_DIM)
     single = leaves(network(z, None, noise_mode="const"))[-1]
     double = leaves(network.double()(z.double(), None, noise_mode="const"))[-1]
     assert double.dtype == torch.float64
     assert (double - single).abs().max() < 1e-5 * double.abs().max()
     assert nothing_is_rounded(lambda x: leaves(network(x, None, noise_mode="const"))[-1], z.double())
+
+
+def settled(network: Generator) -> Generator:
+    """`network` after a few batches in training mode, with running buffers that mean something."""
+    for seed in range(9 if running_buffers(network) else 0):
+        network.train()(normal(4, Z_DIM, seed=seed), None)
+    return network
 
 
 def nothing_is_rounded(function: Any, x: torch.Tensor) -> bool:

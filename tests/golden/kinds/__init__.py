@@ -12,7 +12,20 @@ from dataclasses import dataclass
 
 from golden.check import Check
 from golden.document import Document, NotUnderstood
-from golden.kinds import augment, latents, losses, metrics, mixing, networks, ops, pickles, projector, stylegan3, video
+from golden.kinds import (
+    augment,
+    latents,
+    losses,
+    metrics,
+    mixing,
+    networks,
+    ops,
+    pickles,
+    projected,
+    projector,
+    stylegan3,
+    video,
+)
 
 Run = Callable[[Document], Iterable[Check]]
 
@@ -120,7 +133,14 @@ KINDS: tuple[Kind, ...] = (
         "sg3_layer",
         stylegan3.looks_like_layer_tables,
     ),
-    unbuilt("pg", "projected_gan ", "pg_", "Projected GAN networks"),
+    Kind(
+        "pg_fastgan",
+        projected.run_generator,
+        "projected_gan fastgan",
+        "pg_fastgan",
+        has_arrays("state/synthesis.init.init.0.weight_orig", "in/z", "out/img"),
+    ),
+    Kind("pg_units", projected.run_units, "projected_gan pieces", "pg_units", has_arrays("diffaug/in")),
     unbuilt("msg", "MSG-StyleGAN: ", "msg_", "MSG-StyleGAN networks"),
     Kind("gen_video", video.run, "gen_video", "gen_video", video.looks_like_video),
     Kind(

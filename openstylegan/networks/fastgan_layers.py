@@ -1,0 +1,157 @@
+"""The blocks of FastGAN: Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image
+synthesis" (arXiv 2101.04775), in the form that Projected GAN (arXiv 2111.01007) trains.
+
+Names of all tensors are those of Projected GAN.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from openstylegan.networks.spectral import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
+
+MOMENTUM, EPSILON = 0.1, 1e-5
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation: in training mode by the statistics of the batch, which the running ones follow."""
+
+    running: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose scale and shift depend on y [N, y_dim]: norm(x) (1 + gain(y)) + bias(y)."""
+
+    running: ClassVar[tuple[str, ...]] = ("stored_mean", "stored_var")
+    stored_mean: Tensor
+    stored_var: Tensor
+
+    def __init__(self, channels: int, y_dim: int):
+        super().__init__()
+        self.gain, self.bias = SpectralLinear(y_dim, channels), SpectralLinear(y_dim, channels)
+        self.register_buffer("stored_mean", torch.zeros(channels))
+        self.register_buffer("stored_var", torch.ones(channels))
+
+    def whole_samples(self, num: int) -> int:
+        """In training mode all samples of a micro-batch see each other (`training.memory`)."""
+        return num if self.training else 1
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        gain, bias = self.gain(y).to(x.dtype), self.bias(y).to(x.dtype)
+        x = F.batch_norm(x, self.stored_mean, self.stored_var, None, None, self.training, MOMENTUM, EPSILON)
+        return x * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
+
+
+class GLU(nn.Module):
+    """The first half of the channels times the sigmoid of the second."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(x, dim=1)
+
+
+class NoiseInjection(nn.Module):
+    """x + w n, with one scalar w that starts at 0 and noise n [N, 1, H, W]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return x if noise is None else x + (self.weight * noise).to(x.dtype)
+
+
+class InitLayer(nn.Module):
+    """z [N, z_dim] to [N, channels, 4, 4]."""
+
+    def __init__(self, z_dim: int, channels: int):
+        super().__init__()
+        self.init = nn.Sequential(SpectralConvTranspose2d(z_dim, 2 * channels, 4), BatchNorm(2 * channels), GLU())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.init(z[:, :, None, None])
+
+
+class SkipExcitation(nn.Module):
+    """A large map [N, O, H, W] scaled a channel at a time by what a small one [N, I, h, w] says."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4),
+            SpectralConv2d(in_channels, out_channels, 4),
+            nn.SiLU(),
+            SpectralConv2d(out_channels, out_channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, small: Tensor, large: Tensor) -> Tensor:
+        return large * self.main(small)
+
+
+def upsampled(x: Tensor) -> Tensor:
+    """Every pixel four times."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class UpBlock(nn.Sequential):
+    """Enlarges x twice: a convolution, normalisation and gating; `num_convs` 2 adds noise and does all of it again.
+
+    The indices of the layers are those of Projected GAN's sequences, in which 0 enlarges.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, num_convs: int):
+        layers: list[nn.Module] = [nn.Identity()]
+        for n in range(num_convs):
+            layers.append(SpectralConv2d(out_channels if n else in_channels, 2 * out_channels, 3, padding=1))
+            layers += [NoiseInjection()] if num_convs > 1 else []
+            layers += [BatchNorm(2 * out_channels), GLU()]
+        super().__init__(*layers)
+        self.num_convs = num_convs
+
+    @property
+    def num_noises(self) -> int:
+        """How many noises [N, 1, 2 H, 2 W] it takes."""
+        return self.num_convs if self.num_convs > 1 else 0
+
+    def forward(self, x: Tensor, y: Tensor | None, noises: list[Tensor | None]) -> Tensor:  # type: ignore[override]
+        """y is there for the conditional blocks' sake."""
+        x, left = upsampled(x), list(noises)
+        for layer in self:
+            x = layer(x, left.pop(0)) if isinstance(layer, NoiseInjection) else layer(x)
+        return x
+
+
+class ConditionalUpBlock(nn.Module):
+    """The `UpBlock` of a conditional generator with one convolution."""
+
+    num_noises = 0
+
+    def __init__(self, in_channels: int, out_channels: int, y_dim: int):
+        super().__init__()
+        self.conv = SpectralConv2d(in_channels, 2 * out_channels, 3, padding=1)
+        self.bn = ConditionalBatchNorm(2 * out_channels, y_dim)
+
+    def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
+        return F.glu(self.bn(self.conv(upsampled(x)), y), dim=1)
+
+
+class ConditionalBigUpBlock(nn.Module):
+    """The `UpBlock` of a conditional generator with two convolutions, which share one noise strength."""
+
+    num_noises = 2
+
+    def __init__(self, in_channels: int, out_channels: int, y_dim: int):
+        super().__init__()
+        self.conv1 = SpectralConv2d(in_channels, 2 * out_channels, 3, padding=1)
+        self.bn1 = ConditionalBatchNorm(2 * out_channels, y_dim)
+        self.conv2 = SpectralConv2d(out_channels, 2 * out_channels, 3, padding=1)
+        self.bn2 = ConditionalBatchNorm(2 * out_channels, y_dim)
+        self.noise = NoiseInjection()
+
+    def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
+        x = F.glu(self.bn1(self.noise(self.conv1(upsampled(x)), noises[0]), y), dim=1)
+        return F.glu(self.bn2(self.noise(self.conv2(x), noises[1]), y), dim=1)

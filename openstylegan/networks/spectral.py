@@ -1,0 +1,113 @@
+"""Spectrally normalised layers: Miyato et al., "Spectral normalization for GANs" (arXiv 1802.05957).
+
+A weight is divided by an estimate of its largest singular value, sigma = u^T M v, M being the weight as a matrix with a
+row for each output channel. In training mode every forward pass first moves v to norm(M^T u) and u to norm(M v); u and
+v are buffers, and constants in the gradient. State is named weight_orig, weight_u, weight_v and bias.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from openstylegan.ops.frozen import derived
+
+EPSILON = 1e-12
+
+
+def unit(x: Tensor) -> Tensor:
+    """x / max(|x|, 1e-12)."""
+    return F.normalize(x, dim=0, eps=EPSILON)
+
+
+class SpectralWeight(nn.Module):
+    """A weight of `shape` with its spectral norm; `rows` is the dimension of the output channels.
+
+    The initial weight (and bias) is uniform within 1 / sqrt(fan_in), as PyTorch's own layers have it.
+    """
+
+    running: ClassVar[tuple[str, ...]] = ("weight_u", "weight_v")
+    weight_u: Tensor
+    weight_v: Tensor
+    bias: Tensor | None
+
+    def __init__(self, *shape: int, rows: int = 0, bias: bool = False):
+        super().__init__()
+        self.rows = rows
+        self.weight_orig = nn.Parameter(torch.empty(shape))
+        nn.init.kaiming_uniform_(self.weight_orig, a=math.sqrt(5))
+        limit = 1 / math.sqrt(self.weight_orig[0].numel())
+        self.register_parameter(
+            "bias", nn.Parameter(torch.empty(shape[rows]).uniform_(-limit, limit)) if bias else None
+        )
+        matrix = self.matrix()
+        self.register_buffer("weight_u", unit(torch.randn(matrix.shape[0])))
+        self.register_buffer("weight_v", unit(torch.randn(matrix.shape[1])))
+
+    def matrix(self) -> Tensor:
+        """The weight as [output channels, all else]."""
+        return self.weight_orig.transpose(0, self.rows).flatten(1)
+
+    def weight(self) -> Tensor:
+        """weight_orig / sigma, after a step of power iteration in training mode."""
+        if self.training:
+            self.iterate()
+            return self.normalised(self.weight_orig)
+        return derived(self.weight_orig, "spectrally normalised", self.normalised)
+
+    def normalised(self, weight: Tensor) -> Tensor:
+        """`weight` over sigma of the stored vectors."""
+        u, v = self.weight_u.clone(), self.weight_v.clone()
+        return weight / torch.dot(u, torch.mv(self.matrix(), v))
+
+    @torch.no_grad()
+    def iterate(self) -> None:
+        """One step of power iteration."""
+        matrix = self.matrix()
+        self.weight_v.copy_(unit(torch.mv(matrix.t(), self.weight_u)))
+        self.weight_u.copy_(unit(torch.mv(matrix, self.weight_v)))
+
+
+class SpectralConv2d(SpectralWeight):
+    """`conv2d` of x [N, I / groups, H, W] with a normalised weight [O, I / groups, k, k]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = False,
+    ):
+        super().__init__(out_channels, in_channels // groups, kernel_size, kernel_size, bias=bias)
+        self.stride, self.padding, self.groups = stride, padding, groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.conv2d(x, self.weight().to(x.dtype), bias, self.stride, self.padding, groups=self.groups)
+
+
+class SpectralConvTranspose2d(SpectralWeight):
+    """`conv_transpose2d` of x [N, I, H, W] with a normalised weight [I, O, k, k], stride 1."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__(in_channels, out_channels, kernel_size, kernel_size, rows=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight().to(x.dtype))
+
+
+class SpectralLinear(SpectralWeight):
+    """A fully connected layer with a normalised weight [O, I] and a bias."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(out_features, in_features, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight(), self.bias)
