@@ -13,6 +13,7 @@ from openstylegan.errors import InputError
 from openstylegan.networks.base import set_precision
 from openstylegan.networks.stylegan3 import StyleGAN3Generator
 from openstylegan.networks.stylegan3_schedule import SynthesisOptions, make_schedule
+from openstylegan.ops.paths import reference_paths
 
 T = {"channel_base": 512, "channel_max": 16}
 R = {"channel_base": 1024, "channel_max": 32, "conv_kernel": 1, "use_radial_filters": True}
@@ -331,6 +332,25 @@ def psnr(a: Tensor, b: Tensor) -> float:
     """In dB of the range [-1, 1], with the pictures brought to a standard deviation of 1/2."""
     error = (a.double() - b.double()).square().mean() / b.double().var() / 4
     return float(20 * math.log10(2) - 10 * torch.log10(error))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_fast_paths_equal_their_references_to_second_order(config):
+    torch.manual_seed(0)
+    small = {"channel_base": 64, "channel_max": 8, "num_layers": 5, "margin_size": 3}
+    network = StyleGAN3Generator(8, 0, 8, 16, 3, **(CONFIGS[config] | small)).double()
+    ws = network.mapping(latents().double()).detach().requires_grad_(True)
+
+    def orders() -> list[Tensor]:
+        image = network.synthesis(ws)
+        (slope,) = torch.autograd.grad((image * torch.cos(torch.arange(16.0))).sum(), ws, create_graph=True)
+        return [image, slope, *torch.autograd.grad(slope.square().sum(), list(network.synthesis.parameters())[:20])]
+
+    fast = orders()
+    with reference_paths():
+        plain = orders()
+    for f, p in zip(fast, plain, strict=True):
+        assert (f - p).abs().max() < 1e-8 * p.abs().max()
 
 
 class TestPrecision:
