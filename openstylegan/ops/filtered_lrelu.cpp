@@ -52,78 +52,127 @@ struct Job {
     void *y;
 };
 
-// out[0 .. n) = sum_k weight[k] (a[k][0 .. n) + b[k][0 .. n)); n is rounded up to whole vectors.
-template <int BLOCK, bool PAIRS>
-static inline void combine_block(float *out, const float *const *a, const float *const *b, const float *weight,
-                                 int count, int at) {
+// out[0 .. n) = sum_k weight[k] a[k][0 .. n); n is rounded up to whole vectors.
+template <int BLOCK>
+static inline void combine_block(float *out, const float *const *a, const float *weight, int count, int at) {
     vec sum[BLOCK] = {};
     for (int k = 0; k < count; k++) {
         const float *p = a[k] + at;
 #pragma GCC unroll 8
-        for (int j = 0; j < BLOCK; j++) {
-            vec v = *(const vec *)(p + j * LANES);
-            if (PAIRS) v += *(const vec *)(b[k] + at + j * LANES);
-            sum[j] += weight[k] * v;
-        }
+        for (int j = 0; j < BLOCK; j++) sum[j] += weight[k] * *(const vec *)(p + j * LANES);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < BLOCK; j++) *(vec *)(out + at + j * LANES) = sum[j];
 }
 
-template <bool PAIRS>
-static void combine(float *out, const float *const *a, const float *const *b, const float *weight, int count, int n) {
+static void combine(float *out, const float *const *a, const float *weight, int count, int n) {
     int at = 0;
-    for (; at + 6 * LANES <= n; at += 6 * LANES) combine_block<6, PAIRS>(out, a, b, weight, count, at);
+    for (; at + 6 * LANES <= n; at += 6 * LANES) combine_block<6>(out, a, weight, count, at);
     switch ((n - at + LANES - 1) / LANES) {
-        case 6: return combine_block<6, PAIRS>(out, a, b, weight, count, at);
-        case 5: return combine_block<5, PAIRS>(out, a, b, weight, count, at);
-        case 4: return combine_block<4, PAIRS>(out, a, b, weight, count, at);
-        case 3: return combine_block<3, PAIRS>(out, a, b, weight, count, at);
-        case 2: return combine_block<2, PAIRS>(out, a, b, weight, count, at);
-        case 1: return combine_block<1, PAIRS>(out, a, b, weight, count, at);
+        case 6: return combine_block<6>(out, a, weight, count, at);
+        case 5: return combine_block<5>(out, a, weight, count, at);
+        case 4: return combine_block<4>(out, a, weight, count, at);
+        case 3: return combine_block<3>(out, a, weight, count, at);
+        case 2: return combine_block<2>(out, a, weight, count, at);
+        case 1: return combine_block<1>(out, a, weight, count, at);
     }
 }
 
 struct Scratch {
-    std::vector<const float *> a, b;
+    std::vector<const float *> a;
     std::vector<float> weight;
-    void resize(int n) { a.resize(n), b.resize(n), weight.resize(n); }
+    void resize(int n) { a.resize(n), weight.resize(n); }
 };
 
 // A weighted sum of whole rows. `row(k)` finds row k.
 template <class Find>
 static void along_y(const Map &map, int r, const Find &row, int length, float *out, Scratch &s) {
     for (int k = 0; k < map.count[r]; k++) s.a[k] = row(map.first[r] + k);
-    combine<false>(out, s.a.data(), nullptr, map.row_weight + r * map.row_most, map.count[r], length);
+    combine(out, s.a.data(), map.row_weight + r * map.row_most, map.count[r], length);
 }
 
 static void along_x(const Map &map, const float *row, const Layout &to, float *out, Scratch &s) {
     for (int p = 0; p < to.phases; p++) {
         const int *shift = map.col_a + p * map.col_most;
         for (int k = 0; k < map.col_count[p]; k++) s.a[k] = row + shift[k];
-        combine<false>(out + p * to.stride + to.margin, s.a.data(), nullptr, map.col_weight + p * map.col_most,
+        combine(out + p * to.stride + to.margin, s.a.data(), map.col_weight + p * map.col_most,
                        map.col_count[p], to.count(p));
     }
 }
 
-// Both axes at once, for a filter that is not separable.
-template <class Find>
-static void along_both(const Map &map, int r, const Find &row, const Layout &to, float *out, Scratch &s) {
-    for (int p = 0; p < to.phases; p++) {
-        int n = 0;
-        for (int i = 0; i < map.count[r]; i++) {
-            const float *line = row(map.first[r] + i), *taps = map.taps + map.row_tap[r * map.row_most + i] * map.width;
-            for (int k = p * map.col_most; k < p * map.col_most + map.col_count[p]; k++, n++) {
-                s.a[n] = line + map.col_a[k];
-                if (map.col_b) s.b[n] = line + map.col_b[k];
-                s.weight[n] = taps[map.col_tap[k]];
+// Both axes at once, for a filter that is not separable: one phase of the results `r .. r + ROWS - 1`, which share most
+// of the rows they need; where they do not, the weight is zero. `lines[i]` is row first[r] + i of `count`, `weights[i][k]`
+// those of its stretch k for each of the results.
+template <int ROWS, int BLOCK, bool PAIRS>
+static inline void both_block(float *const *out, const float *const *lines, const float *weights, int count,
+                              const int *a, const int *b, int columns, int at) {
+    vec sum[ROWS][BLOCK] = {};
+    for (int i = 0; i < count; i++) {
+        const float *line = lines[i] + at;
+        for (int k = 0; k < columns; k++, weights += ROWS) {
+#pragma GCC unroll 8
+            for (int j = 0; j < BLOCK; j++) {
+                vec v = *(const vec *)(line + a[k] + j * LANES);
+                if (PAIRS) v += *(const vec *)(line + b[k] + j * LANES);
+#pragma GCC unroll 8
+                for (int q = 0; q < ROWS; q++) sum[q][j] += weights[q] * v;
             }
         }
-        float *at = out + p * to.stride + to.margin;
-        if (map.col_b)
-            combine<true>(at, s.a.data(), s.b.data(), s.weight.data(), n, to.count(p));
-        else
-            combine<false>(at, s.a.data(), nullptr, s.weight.data(), n, to.count(p));
+    }
+#pragma GCC unroll 8
+    for (int q = 0; q < ROWS; q++)
+#pragma GCC unroll 8
+        for (int j = 0; j < BLOCK; j++) *(vec *)(out[q] + at + j * LANES) = sum[q][j];
+}
+
+template <int ROWS, bool PAIRS, class Find>
+static void both_rows(const Map &map, int r, const Find &row, const Layout &to, float *const *out, Scratch &s) {
+    const int first = map.first[r], columns = map.col_most;
+    int count = 0;
+    for (int q = r; q < r + ROWS; q++) count = std::max(count, map.first[q] + map.count[q] - first);
+    for (int i = 0; i < count; i++) s.a[i] = row(first + i);
+    for (int p = 0; p < to.phases; p++) {
+        const int *tap = map.col_tap + p * columns, n = map.col_count[p];
+        float *weight = s.weight.data();
+        for (int i = first; i < first + count; i++) {
+            const float *taps[ROWS];
+            for (int q = 0; q < ROWS; q++) {
+                const int k = i - map.first[r + q];
+                const bool taken = k >= 0 && k < map.count[r + q];
+                taps[q] = taken ? map.taps + map.row_tap[(r + q) * map.row_most + k] * map.width : nullptr;
+            }
+            for (int k = 0; k < n; k++)
+                for (int q = 0; q < ROWS; q++) *weight++ = taps[q] ? taps[q][tap[k]] : 0.0f;
+        }
+        float *at[ROWS];
+        for (int q = 0; q < ROWS; q++) at[q] = out[q] + p * to.stride + to.margin;
+        const int *a = map.col_a + p * columns, *b = PAIRS ? map.col_b + p * columns : nullptr;
+        const int length = to.count(p);
+        int c = 0;
+        for (; c + 2 * LANES < length; c += 3 * LANES)
+            both_block<ROWS, 3, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+        if (c + LANES < length)
+            both_block<ROWS, 2, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+        else if (c < length)
+            both_block<ROWS, 1, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+    }
+}
+
+static const int TOGETHER = 3;
+
+// The results `r .. r + rows - 1`, at most TOGETHER.
+template <class Find>
+static void along_both(const Map &map, int r, int rows, const Find &row, const Layout &to, float *const *out,
+                       Scratch &s) {
+    if (map.col_b) switch (rows) {
+            case 3: return both_rows<3, true>(map, r, row, to, out, s);
+            case 2: return both_rows<2, true>(map, r, row, to, out, s);
+            case 1: return both_rows<1, true>(map, r, row, to, out, s);
+        }
+    switch (rows) {
+        case 3: return both_rows<3, false>(map, r, row, to, out, s);
+        case 2: return both_rows<2, false>(map, r, row, to, out, s);
+        case 1: return both_rows<1, false>(map, r, row, to, out, s);
     }
 }
 
@@ -200,70 +249,87 @@ struct Rows {
     float *operator()(int r) const { return start + (size_t)r * length; }
 };
 
-static int most(const int *values, int n) { return n ? *std::max_element(values, values + n) : 0; }
+// How many rows of the other side `together` rows need at most.
+static int needed(const Map &map, int together) {
+    int found = 1;
+    for (int r = 0; r < map.rows; r++)
+        for (int q = r; q < std::min(r + together, map.rows); q++)
+            found = std::max(found, map.first[q] + map.count[q] - map.first[r]);
+    return found;
+}
 
-// How many rows of the other side a row needs at most.
-static int needed(const Map &map) { return std::max(1, most(map.count, map.rows)); }
-
-template <class S>
-static void planes(const Job &job, int begin, int end) {
-    const Layout &high = job.high, &target = job.target;
-    const bool whole_rows = job.down.taps;  // the rows of the last filter are oversampled ones, or already down along x
-    const int kept = needed(job.down), length = whole_rows ? high.length() : target.length();
-    Rows source(job.source_rows, job.source.length()), other(job.has_other ? job.other_rows : 0, job.other.length());
-    Rows middle(1, std::max(job.source.length(), job.other.length())), z(1, high.length()), g(1, high.length());
-    Rows ring(kept, length), result(1, target.length());
+// The memory of one thread, and what it does with a plane.
+struct Worker {
+    const Job &job;
+    const bool whole_rows;  // the rows that the last filter takes are oversampled ones, else already down along x
+    const int together, kept;
+    Rows source, other, middle, z, g, ring, result;
     Scratch s;
-    int terms = 1;
-    for (const Map *map : {&job.up, &job.other_up, &job.down})
-        if (map->rows) terms = std::max(terms, std::max(needed(*map), 1) * std::max(map->col_most, 1));
-    s.resize(terms);
-    for (int plane = begin; plane < end; plane++) {
-        load((const S *)job.x + (size_t)plane * job.source_rows * job.source.size, job.source_rows, job.source,
-             job.bias ? job.bias[plane] : 0.0f, source.start);
-        if (job.has_other)
-            load((const S *)job.given + (size_t)plane * job.other_rows * job.other.size, job.other_rows, job.other, 0.0f,
-                 other.start);
-        S *y = (S *)job.y + (size_t)plane * job.down.rows * target.size;
-        int next = 0;
-        for (int r = 0; r < job.down.rows; r++, y += target.size) {
-            next = std::max(next, job.down.first[r]);
-            for (; next < job.down.first[r] + job.down.count[r]; next++) {
-                along_y(job.up, next, source, job.source.length(), middle.start, s);
-                float *row = whole_rows && !job.has_other ? ring(next % kept) : z.start;
-                along_x(job.up, middle.start, high, row, s);
-                if (job.has_other) {
-                    float *slopes = whole_rows ? ring(next % kept) : g.start;
-                    if (job.other_up.taps) {
-                        along_both(job.other_up, next, other, high, slopes, s);
-                    } else {
-                        along_y(job.other_up, next, other, job.other.length(), middle.start, s);
-                        along_x(job.other_up, middle.start, high, slopes, s);
-                    }
-                    bend(slopes, row, high.length(), job.slope, job.clamp);
-                    row = slopes;
-                } else {
-                    activate(row, high.length(), job.slope, job.clamp);
-                }
-                clear_tails(row, high);
-                if (!whole_rows) along_x(job.down, row, target, ring(next % kept), s);
+
+    explicit Worker(const Job &job)
+        : job(job), whole_rows(job.down.taps), together(whole_rows ? TOGETHER : 1), kept(needed(job.down, together)),
+          source(job.source_rows, job.source.length()), other(job.has_other ? job.other_rows : 0, job.other.length()),
+          middle(1, std::max(job.source.length(), job.other.length())), z(1, job.high.length()),
+          g(1, job.high.length()), ring(kept, whole_rows ? job.high.length() : job.target.length()),
+          result(together, job.target.length()) {
+        int terms = 1;
+        for (const Map *map : {&job.up, &job.other_up, &job.down})
+            terms = std::max(terms, needed(*map, TOGETHER) * std::max(map->col_most, 1) * TOGETHER);
+        s.resize(terms);
+    }
+
+    // Makes row `i` of the oversampled picture (down along x already, unless whole_rows) and keeps it in the ring.
+    void make(int i) {
+        float *place = ring(i % kept), *row = whole_rows && !job.has_other ? place : z.start;
+        along_y(job.up, i, source, job.source.length(), middle.start, s);
+        along_x(job.up, middle.start, job.high, row, s);
+        if (job.has_other) {
+            float *slopes = whole_rows ? place : g.start;
+            if (job.other_up.taps) {
+                along_both(job.other_up, i, 1, other, job.high, &slopes, s);
+            } else {
+                along_y(job.other_up, i, other, job.other.length(), middle.start, s);
+                along_x(job.other_up, middle.start, job.high, slopes, s);
             }
-            auto recent = [&](int k) { return ring(k % kept); };
+            bend(slopes, row, job.high.length(), job.slope, job.clamp);
+            row = slopes;
+        } else {
+            activate(row, job.high.length(), job.slope, job.clamp);
+        }
+        clear_tails(row, job.high);
+        if (!whole_rows) along_x(job.down, row, job.target, place, s);
+    }
+
+    template <class S>
+    void plane(int number) {
+        load((const S *)job.x + (size_t)number * job.source_rows * job.source.size, job.source_rows, job.source,
+             job.bias ? job.bias[number] : 0.0f, source.start);
+        if (job.has_other)
+            load((const S *)job.given + (size_t)number * job.other_rows * job.other.size, job.other_rows, job.other,
+                 0.0f, other.start);
+        S *y = (S *)job.y + (size_t)number * job.down.rows * job.target.size;
+        auto recent = [this](int i) { return ring(i % kept); };
+        for (int r = 0, next = 0; r < job.down.rows; r += together) {
+            const int rows = std::min(together, job.down.rows - r);
+            next = std::max(next, job.down.first[r]);
+            for (int q = r; q < r + rows; q++)
+                for (; next < job.down.first[q] + job.down.count[q]; next++) make(next);
+            float *out[TOGETHER];
+            for (int q = 0; q < rows; q++) out[q] = result(q);
             if (whole_rows)
-                along_both(job.down, r, recent, target, result.start, s);
+                along_both(job.down, r, rows, recent, job.target, out, s);
             else
-                along_y(job.down, r, recent, target.length(), result.start, s);
-            store(result.start, target, y);
+                along_y(job.down, r, recent, job.target.length(), result.start, s);
+            for (int q = 0; q < rows; q++, y += job.target.size) store(out[q], job.target, y);
         }
     }
-}
+};
 
 extern "C" void filtered_lrelu(const Job *job, int count, int threads) {
     auto work = [job](int begin, int end) {
-        if (job->bfloat16)
-            planes<uint16_t>(*job, begin, end);
-        else
-            planes<float>(*job, begin, end);
+        Worker worker(*job);
+        for (int plane = begin; plane < end; plane++)
+            job->bfloat16 ? worker.plane<uint16_t>(plane) : worker.plane<float>(plane);
     };
     threads = std::max(1, std::min(threads, count));
     std::vector<std::thread> others;
