@@ -13,6 +13,8 @@ from golden.runner import Line, check_folder, golden_files
 
 ARRAY_FILES = [path.name for path in golden_files(GOLDEN) if path.suffix == ".npz"]
 NOT_RESTING_ON_ARRAYS = {"num_ws", "activation_defaults", "designed filters", "no filter", "transform"}
+NOT_RESTING_ON_ARRAYS |= {f"{network} {what}" for network in ("G_ema", "G", "D") for what in ("names", "options")}
+NETWORK_OUTPUTS = ("G_ema/", "G/", "D/", "converted/")
 
 
 class TestChangedNumbers:
@@ -150,8 +152,8 @@ class TestMetrics:
 
 
 def is_output(key: str, meta: dict[str, Any]) -> bool:
-    """What a file expects: out/..., buffers, and in case files all but the inputs and the cotangent."""
-    if any("numtaps" in case for case in meta.get("cases", [])):
+    """What a file expects: out/..., a network's, buffers, and in case files all but the inputs and the cotangent."""
+    if any("numtaps" in case for case in meta.get("cases", [])) or key.startswith(NETWORK_OUTPUTS):
         return True
     if key.startswith(("in/", "state")) or not key.startswith(("c", "s0")):
         return key.startswith(("out/", "buf/"))

@@ -32,6 +32,8 @@ def run_file(document: Document) -> Iterator[Check]:
 
     contents = read_contents(document.path)
     if not contents.networks["G_ema"].can_be_rebuilt("G_ema"):
+        finite = all(bool(t.isfinite().all()) for stored in contents.networks.values() for t in stored.tensors.values())
+        yield Check("read", "") if finite else failure("read", "", "a tensor is not finite")
         yield not_built(contents)
         return
     networks = rebuild_all(contents)
@@ -75,13 +77,14 @@ def run_outputs(document: Document) -> Iterator[Check]:
 
 
 def find_pickle(document: Document) -> Path:
-    """The pickle that a recording of outputs names, or that is called like it."""
+    """The pickle that a recording of outputs names, or that is called like it: beside it, else in the project."""
     named = re.search(r"\b([\w.-]+\.pkl)\b", document.what)
     names = [named[1]] if named else []
     names.append(document.path.stem.removesuffix("_expected") + ".pkl")
-    for name in names:
-        if (document.path.parent / name).is_file():
-            return document.path.parent / name
+    for folder in (document.path.parent, Path(__file__).resolve().parents[1]):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
     raise NotUnderstood(f"the pickle {names[0]!r} is not beside it")
 
 
