@@ -55,8 +55,7 @@ class TrainArguments:
     augpipe: Augpipe | None = None
     """Which augmentations (bgc)."""
     resume: str | None = None
-    """A run folder: go on with it, exactly. A network (file, URL, or a name such as ffhq256): begin a new run with its
-    weights, as the StyleGAN programs do. noresume: neither."""
+    """A run folder: go on with it, exactly. A network (file, URL, or name, as ffhq256): a new run with its weights."""
     init_from: str | None = None
     """Begin a new run with what fits of a network (file or URL): other sizes and classes too; the recipe stays."""
     freezed: int | None = None

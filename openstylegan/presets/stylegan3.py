@@ -128,6 +128,8 @@ def check_values(options: Options) -> None:
             ("seed", options.seed, 0, INFINITY),
         ]
     )
+    if options.desc is not None and ("/" in options.desc or not options.desc.isprintable()):
+        raise InputError(f"--desc: expected text that a folder's name can hold, got {options.desc!r}; leave out /")
 
 
 def sizes(options: Options) -> tuple[int, int]:

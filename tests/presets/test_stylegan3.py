@@ -205,6 +205,12 @@ def test_values_out_of_range(name: str, value: Any) -> None:
         check_values(Options(**{**REQUIRED, name: value}))
 
 
+@pytest.mark.parametrize("desc", ["../out", "two\nlines"])
+def test_a_description_is_part_of_a_folders_name(desc: str) -> None:
+    with pytest.raises(InputError, match="--desc: expected text"):
+        made(desc=desc)
+
+
 @pytest.mark.parametrize("name", ["batch", "gamma"])
 def test_what_is_required(name: str) -> None:
     with pytest.raises(InputError, match=f"needs --{name}"):

@@ -46,6 +46,17 @@ def test_the_same_network_is_copied_whole() -> None:
     assert all(torch.equal(own.state_dict()[n], t) for n, t in theirs.state_dict().items())
 
 
+def test_frozen_layers_are_copied_too() -> None:
+    """Frozen, a layer's weights are buffers of the same name."""
+    torch.manual_seed(0)
+    theirs = discriminator()
+    own = StyleGAN2Discriminator(0, 16, block_kwargs={"freeze_layers": 5}, mapping_kwargs={"num_layers": 1}, **WIDTHS)
+    assert "b16.conv0.weight" not in dict(own.named_parameters())
+    entries = copy_network("D", theirs.state_dict(), own, "a file")
+    assert set(fates(entries).values()) == {"copied"}
+    assert torch.equal(own.state_dict()["b16.conv0.weight"], theirs.b16.conv0.weight)
+
+
 def test_a_larger_generator_begins_with_the_blocks_that_are_shared() -> None:
     torch.manual_seed(0)
     theirs, own = generator(16), generator(32)
