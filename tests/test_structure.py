@@ -16,7 +16,8 @@ PACKAGE = Path(openstylegan.__file__).parent
 LAYERS = [
     ["cli", "viewer"],
     ["training", "dirac", "doctor"],
-    ["sampling", "metrics", "interop"],
+    ["sampling", "metrics"],
+    ["interop"],
     ["snapshot"],
     ["presets"],
     ["losses", "augment", "data"],

@@ -31,7 +31,7 @@ def generate(
     Parameters
     ----------
     network
-        A network file, or the folder of a run (its newest snapshot).
+        A network file, the folder of a run (its newest snapshot), or a URL; files of other programs are read too.
     outdir
         Folder for the pictures; made if missing.
     seeds

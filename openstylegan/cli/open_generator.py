@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def open_generator(network: str, class_idx: int | None, device: str) -> Generator:
-    """The averaged generator of a network file or a run folder, on `device`. Raises `InputError`.
+    """The averaged generator of a network file, a run folder or a URL, on `device`. Raises `InputError`.
 
     Says so when a class was given that the network has no use for.
     """
+    from openstylegan.interop.loading import load
     from openstylegan.ops.allocator import configure_allocator
-    from openstylegan.snapshot import load
     from openstylegan.training.launch import pick_device
 
     configure_allocator()

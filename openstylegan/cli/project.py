@@ -36,7 +36,7 @@ def project(
     Parameters
     ----------
     network
-        A network file, or the folder of a run (its newest snapshot).
+        A network file, the folder of a run (its newest snapshot), or a URL; files of other programs are read too.
     outdir
         Folder for the files; with several targets each gets a folder of its own in it.
     target
@@ -110,5 +110,5 @@ def described(one: Projected) -> str:
     """A line on what was reached with one target."""
     text = f"{one.target.name}: PSNR {one.psnr:.2f} dB, distance {one.distance:.4f}"
     if one.w_error is not None:
-        text += f"; {one.w_error:.2f} of the way from the mean w to the true one are left"
+        text += f"; its w is {one.w_error:.2f} times as far from the true one as the mean w is"
     return text

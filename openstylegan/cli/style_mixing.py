@@ -26,7 +26,7 @@ def style_mixing(
     Parameters
     ----------
     network
-        A network file, or the folder of a run (its newest snapshot).
+        A network file, the folder of a run (its newest snapshot), or a URL; files of other programs are read too.
     rows
         Seeds of the rows: 85,100,75.
     cols

@@ -32,7 +32,7 @@ def video(
     Parameters
     ----------
     network
-        A network file, or the folder of a run (its newest snapshot).
+        A network file, the folder of a run (its newest snapshot), or a URL; files of other programs are read too.
     output
         The file: .mp4 (needs the package av), .gif or .webp.
     seeds

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from openstylegan.errors import InputError
 from openstylegan.images import leaves, tile, to_uint8, write_png
+from openstylegan.interop.loading import load
 from openstylegan.networks.base import Generator
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
 from openstylegan.sampling.labels import one_hot
 from openstylegan.sampling.latents import latents
 from openstylegan.sampling.transform import moved
-from openstylegan.snapshot import load
 
 NoiseMode = Literal["const", "random", "none"]
 
 
 def generator_of(network: str | os.PathLike[str] | Generator) -> Generator:
-    """The averaged generator of a snapshot or a run folder; a generator is taken as it is. Raises `InputError`."""
+    """The averaged generator of a file, a run folder or a URL; a generator is taken as it is. Raises `InputError`."""
     return network if isinstance(network, Generator) else load(network).G_ema
 
 
@@ -108,7 +108,7 @@ def generate(
 ) -> np.ndarray:
     """Pictures of `seeds` (or of `projected_w`), uint8 [N, H, W, C].
 
-    `network` is a snapshot, a run folder or a generator. With `outdir`, each picture is written as it is made
+    `network` is a file, a run folder, a URL or a generator. With `outdir`, each picture is written as it is made
     (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. `translate` (in picture widths and heights, to
     the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. Raises `InputError`.
     """

@@ -85,7 +85,11 @@ def test_project_begins_with_the_control(networks: Path, tmp_path: Path, capsys:
     line = "project --network {PLAIN} --target NET/tom.png --control 4 --num-steps 1 --space w+ --outdir OUT"
     assert run(networks, tmp_path, f"{line} --no-save-video") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("control-seed0004: PSNR") and "true" in lines[0] and lines[1].startswith("tom: PSNR")
+    assert (
+        lines[0].startswith("control-seed0004: PSNR")
+        and "the true one" in lines[0]
+        and lines[1].startswith("tom: PSNR")
+    )
     assert "control-seed0004/proj.png" in files(tmp_path) and "tom/proj.png" in files(tmp_path)
 
 
