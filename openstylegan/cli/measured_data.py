@@ -51,6 +51,26 @@ def folder_options(folder: Path) -> dict[str, Any]:
         raise InputError(f"expected training options as JSON in {path}, got something else ({error})") from error
 
 
+def located(path: str, folder: Path) -> Path | None:
+    """Where a run's data lie: a relative path is tried from here, then from the run's folder and those above it.
+
+    Runs usually lie below the folder that they were started from.
+    """
+    place = Path(path)
+    tried = [place] if place.is_absolute() else [place, *(above / place for above in (folder, *folder.parents))]
+    return next((candidate for candidate in tried if candidate.exists()), None)
+
+
+def own_pictures(own: TrainingData | None, network: Path) -> Path:
+    """Where the pictures lie that a network was trained on. Raises `InputError`."""
+    if own is None:
+        raise InputError(f"expected real pictures: {network} does not say what it was trained on; give --data")
+    path = located(own.path, network.resolve().parent)
+    if path is None:
+        raise InputError(f"expected the pictures {network.name} was trained on at {own.path}, found none; give --data")
+    return path
+
+
 def needs_data(names: Sequence[str], G: Generator) -> bool:
     """Whether some metric looks at real pictures, or the generator needs their labels."""
     from openstylegan.metrics import METRICS, Metric
@@ -67,13 +87,7 @@ def open_measured_data(networks: Networks, data: Path | None, mirror: bool | Non
     from openstylegan.data.dataset import open_dataset
 
     G, own = networks.G_ema, training_data(networks)
-    path = data or (own.path if own is not None else None)
-    if path is None:
-        raise InputError(f"expected real pictures: {networks.path} does not say what it was trained on; give --data")
-    if data is None and not Path(path).exists():
-        raise InputError(
-            f"expected the pictures {networks.path.name} was trained on at {path}, found none; give --data"
-        )
+    path = data or own_pictures(own, networks.path)
     dataset = open_dataset(
         path,
         use_labels=G.c_dim > 0,

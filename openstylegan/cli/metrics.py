@@ -39,7 +39,7 @@ class Job:
 
 def metrics(
     *,
-    network: Path,
+    network: str,
     metrics: str = "fid50k_full",
     data: Path | None = None,
     mirror: bool | None = None,
@@ -60,7 +60,7 @@ def metrics(
     Parameters
     ----------
     network
-        A network snapshot, or the folder of a run (its newest snapshot).
+        A network file (ours, or one of the StyleGAN programs'), a URL, or the folder of a run (its newest network).
     metrics
         Comma-separated: fid50k_full, kid50k_full, pr50k3_full, ppl2_wend, eqt50k_int, eqt50k_frac, eqr50k; fid50k,
         kid50k, pr50k3, is50k, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend; and with the offline features fd_efflite0,
@@ -97,12 +97,12 @@ def metrics(
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     if not names:
         raise InputError("expected at least one metric, got none; give --metrics, such as --metrics fd_efflite0")
+    from openstylegan.interop.loading import find_network
     from openstylegan.metrics.evaluate import check_available
-    from openstylegan.snapshot import find_snapshot
     from openstylegan.training.launch import run_processes
 
     job = Job(
-        find_snapshot(network),
+        find_network(network),
         names,
         data,
         mirror,
@@ -126,10 +126,10 @@ def measure(job: Job) -> None:
     from openstylegan.cli.measured_data import needs_data, open_measured_data
     from openstylegan.cli.measuring_progress import MeasuringProgress
     from openstylegan.distributed import is_main
+    from openstylegan.interop.loading import load
     from openstylegan.metrics.evaluate import Setup, evaluate
     from openstylegan.ops.allocator import configure_allocator
     from openstylegan.sampling.measured import NumberedSampler
-    from openstylegan.snapshot import load
     from openstylegan.training.launch import pick_device
 
     configure_allocator()

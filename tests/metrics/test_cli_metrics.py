@@ -192,6 +192,20 @@ def test_the_options_of_a_foreign_run_are_looked_up(
     assert len(read_lines(folder / "metric-fid50k.jsonl")) == 1
 
 
+def test_data_are_found_from_the_folder_that_a_run_was_started_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(tmp_path / "data.zip", 6)
+    path = snapshot_of(tmp_path / "runs", {"config": to_dict(small_config(Path("data.zip")))})
+    assert protocol_of(capsys, "--network", path, "--metrics", "fid50k")["num_real"] == 12
+
+
+def test_networks_of_other_programs_are_measured(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[1] / "golden" / "pkl_sg3_t.pkl"
+    protocol = protocol_of(capsys, "--network", path, "--metrics", "eqt50k_frac")
+    assert (protocol["num_generated"], protocol["motion"]) == (4, "fraction")
+
+
 def test_data_that_has_gone_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = snapshot_of(tmp_path, {"config": to_dict(small_config(tmp_path / "gone.zip"))})
     code, _, err = run(capsys, "--network", path, "--metrics", "fid50k")
