@@ -188,35 +188,49 @@ def test_fp32_turns_clamping_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "message"),
     [
-        {"gpus": 3},
-        {"gpus": 0},
-        {"gamma": -1},
-        {"kimg": 0},
-        {"batch": 0},
-        {"batch": 6, "gpus": 4},
-        {"batch": 8, "batch_gpu": 3},
-        {"aug": "ada", "p": 0.5},
-        {"aug": "fixed"},
-        {"aug": "fixed", "p": 1.5},
-        {"aug": "fixed", "p": 0.5, "target": 0.5},
-        {"target": 1.5},
-        {"aug": "noaug", "augpipe": "bg"},
-        {"freezed": -1},
-        {"workers": 0},
-        {"cfg": "papr256"},
-        {"minutes": 0},
-        {"cbase": 0},
-        {"glr": -0.1},
-        {"subset": 0},
-        {"resume": "a", "init_from": "b"},
+        ({"gpus": 3}, "--gpus: expected a power of two, got 3"),
+        ({"gpus": 0}, "--gpus: expected a power of two, got 0"),
+        ({"subset": 0}, "--subset: expected a number from 1 on, got 0"),
+        ({"gamma": -1}, "--gamma: expected a number from 0 on, got -1"),
+        ({"kimg": 0}, "--kimg: expected a number above 0, got 0"),
+        ({"minutes": 0}, "--minutes: expected a number above 0"),
+        ({"batch": 0}, "--batch: expected a number from 1 on"),
+        ({"batch": 6, "gpus": 4}, r"--batch: expected a multiple of 4 \(--gpus\), got 6"),
+        ({"batch": 8, "batch_gpu": 3}, "divisible by gpus x batch-gpu = 1 x 3, got 8"),
+        ({"batch_gpu": 0}, "--batch-gpu: expected a number from 1 on"),
+        ({"aug": "ada", "p": 0.5}, "--p has no effect with --aug=ada"),
+        ({"aug": "noaug", "p": 0.5}, "--p has no effect with --aug=noaug"),
+        ({"aug": "fixed"}, "--aug=fixed: expected a strength, got none"),
+        ({"aug": "fixed", "p": 1.5}, "--p: expected a number from 0 to 1, got 1.5"),
+        ({"aug": "fixed", "p": -0.1}, "--p: expected a number from 0 to 1"),
+        ({"aug": "fixed", "p": 0.5, "target": 0.5}, "--target has no effect with --aug=fixed"),
+        ({"aug": "noaug", "target": 0.5}, "--target has no effect with --aug=noaug"),
+        ({"target": 1.5}, "--target: expected a number from 0 to 1"),
+        ({"aug": "noaug", "augpipe": "bg"}, "--augpipe has no effect with --aug=noaug"),
+        ({"freezed": -1}, "--freezed: expected a number from 0 on"),
+        ({"workers": 0}, "--workers: expected a number from 1 on"),
+        ({"cbase": 0}, "--cbase: expected a number from 1 on"),
+        ({"cmax": 0}, "--cmax: expected a number from 1 on"),
+        ({"glr": -0.1}, "--glr: expected a number from 0 on"),
+        ({"dlr": float("nan")}, "--dlr: expected a number from 0 on"),
+        ({"cfg": "papr256"}, "did you mean 'paper256'"),
+        ({"resume": "a", "init_from": "b"}, "--resume or --init-from"),
     ],
 )
-def test_options_out_of_range_or_without_effect_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError) as caught:
+def test_options_out_of_range_or_without_effect_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         made(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_errors_come_in_the_order_of_the_options() -> None:
+    mistakes: dict[str, Any] = {"gpus": 3, "gamma": -1, "kimg": -1, "batch": 0, "p": 2, "freezed": -1, "workers": 0}
+    for flag in ("gpus", "gamma", "kimg", "batch", "workers", "p", "freezed"):
+        with pytest.raises(InputError, match=f"^--{flag}:"):
+            made(**mistakes)
+        del mistakes[flag]
 
 
 def test_names_of_runs() -> None:

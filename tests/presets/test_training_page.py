@@ -59,5 +59,4 @@ def test_options_and_configurations_that_are_named_exist() -> None:
     options = {f"--{f.name.replace('_', '-')}" for f in fields(TrainArguments)} | {"--set", "--dry-run"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", PAGE)) <= options
     assert set(re.findall(r"--cfg=([a-z0-9-]+)", PAGE)) <= PRESETS.keys()
-    assert all(f"`{name}`" in PAGE for name in SOURCES)
-    assert all(f"`{name}`" in PAGE for name in PRESETS if name != "demo")
+    assert [name for name in (*SOURCES, *PRESETS) if f"`{name}`" not in PAGE and name != "demo"] == []

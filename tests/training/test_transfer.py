@@ -130,6 +130,15 @@ def test_filters_of_another_architecture_are_not_taken() -> None:
     assert torch.equal(own.synthesis.input.freqs, theirs.synthesis.input.freqs)
 
 
+def test_another_generator_shares_its_mapping() -> None:
+    theirs = generator(z_dim=8)
+    own = StyleGAN3Generator(8, 0, 8, 16, num_layers=4, channel_base=64, channel_max=8)
+    entries = copy_network("G", theirs.state_dict(), own, "a file", fit=True)
+    assert {e.group for e in entries if e.fate == "copied"} == {"mapping"}
+    assert {e.group for e in entries if e.fate == "left out"} == {"synthesis.b4", "synthesis.b8", "synthesis.b16"}
+    assert torch.equal(own.mapping.fc1.weight, theirs.mapping.fc1.weight)
+
+
 def test_without_fitting_another_shape_is_refused_by_name() -> None:
     own = generator(c_dim=2)
     with pytest.raises(InputError, match=r"mapping.fc0.weight is \[8, 6\] there and \[8, 14\] here.*--init-from"):
