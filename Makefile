@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= runs
 DIR ?= tests/golden
 
-.PHONY: install demo test lint golden bench clean
+.PHONY: install demo test lint golden fuzz bench clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ lint: install
 
 golden: install
 	$(BIN)/python tests/golden/run.py $(DIR)
+
+fuzz: install
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m interop.hostile --hostile 1000 --damaged 5000
 
 bench: install
 	$(BIN)/python benchmarks/run_all.py

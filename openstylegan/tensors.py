@@ -50,7 +50,18 @@ def read_tensors(path: str | os.PathLike[str], device: str = "cpu") -> tuple[dic
         raise InputError(f"{path} is damaged or is not a safetensors file ({error}); use another copy") from error
     if about is None:
         raise InputError(f"{path} holds tensors but not OpenStyleGAN's description; was it written by another program?")
-    return tensors, json.loads(about)
+    return tensors, described(about, path)
+
+
+def described(about: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A file's description. Raises `InputError` when it is not one."""
+    try:
+        found = json.loads(about)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: its description cannot be read ({error}); use another copy") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged: its description is no table; use another copy")
+    return found
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from openstylegan.data.sources.crc32c import crc32c_bytewise, masked
 from openstylegan.errors import InputError
 from openstylegan.interop.records import printable
 from openstylegan.interop.zip_directory import read_directory
@@ -224,8 +225,6 @@ def is_record(sample: Sample) -> bool:
     length = int.from_bytes(sample.head[:8], "little")
     if not 0 < length <= sample.size - 16:
         return False
-    from openstylegan.data.sources.crc32c import crc32c_bytewise, masked
-
     return masked(crc32c_bytewise(sample.head[:8])) == int.from_bytes(sample.head[8:12], "little")
 
 

@@ -28,7 +28,7 @@ def run(m: Machine) -> object:
     Raises `InputError`, or any of Python's own errors where the file is damaged.
     """
     meter = m.meter
-    while (code := m.unsigned(1)) != STOP:
+    while (code := m.byte()) != STOP:
         meter.opcodes_left -= 1
         if meter.opcodes_left < 0:
             raise InputError(f"needs more than {meter.limits.opcodes} instructions to read")
@@ -40,7 +40,7 @@ def run(m: Machine) -> object:
 
 def protocol(m: Machine) -> None:
     """PROTO."""
-    version = m.unsigned(1)
+    version = m.byte()
     if version > NEWEST_PROTOCOL:
         raise InputError(f"is of pickle protocol {version}; protocols 0 to {NEWEST_PROTOCOL} are known")
 
@@ -197,7 +197,7 @@ INSTRUCTIONS: dict[bytes, Handler] = {
     b"I": integer_line,
     b"L": integer_line,
     b"J": lambda m: m.push(int.from_bytes(m.take(4), "little", signed=True)),
-    b"K": lambda m: m.push(m.unsigned(1)),
+    b"K": lambda m: m.push(m.byte()),
     b"M": lambda m: m.push(m.unsigned(2)),
     b"\x8a": lambda m: long(m, 1),
     b"\x8b": lambda m: long(m, 4),
@@ -206,13 +206,13 @@ INSTRUCTIONS: dict[bytes, Handler] = {
     # Text and bytes.
     b"S": string_line,
     b"T": lambda m: old_string(m, m.take(m.unsigned(4))),
-    b"U": lambda m: old_string(m, m.take(m.unsigned(1))),
+    b"U": lambda m: old_string(m, m.take(m.byte())),
     b"V": unicode_line,
     b"X": lambda m: m.push(m.text(m.take(m.unsigned(4)))),
-    b"\x8c": lambda m: m.push(m.text(m.take(m.unsigned(1)))),
+    b"\x8c": lambda m: m.push(m.text(m.take(m.byte()))),
     b"\x8d": lambda m: m.push(m.text(m.take(m.unsigned(8)))),
     b"B": lambda m: m.push(m.blob(m.take(m.unsigned(4)))),
-    b"C": lambda m: m.push(m.blob(m.take(m.unsigned(1)))),
+    b"C": lambda m: m.push(m.blob(m.take(m.byte()))),
     b"\x8e": lambda m: m.push(m.blob(m.take(m.unsigned(8)))),
     b"\x96": byte_array,
     b"\x97": next_buffer,
@@ -236,11 +236,11 @@ INSTRUCTIONS: dict[bytes, Handler] = {
     b"\x91": lambda m: m.push_frozen_set(m.pop_mark()),
     # The memo.
     b"p": lambda m: m.put(number_line(m)),
-    b"q": lambda m: m.put(m.unsigned(1)),
+    b"q": lambda m: m.put(m.byte()),
     b"r": lambda m: m.put(m.unsigned(4)),
     b"\x94": lambda m: m.put(len(m.memo)),
     b"g": lambda m: m.get(number_line(m)),
-    b"h": lambda m: m.get(m.unsigned(1)),
+    b"h": lambda m: m.get(m.byte()),
     b"j": lambda m: m.get(m.unsigned(4)),
     # Names and objects.
     b"c": global_name,

@@ -14,7 +14,7 @@ from openstylegan.interop.records import Records, is_record
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file of networks may hold; the largest published ones stay ten times below each number.
+    """What a file of networks may hold; what is published stays well below each number.
 
     `extra_bytes`: what may be made of a file beyond once its own size; with the file itself in memory, reading stays
     within twice the file + 256 MB. `depth`: containers inside each other. `unfolded_items`: items of the result when
@@ -23,8 +23,8 @@ class Limits:
 
     file_bytes: int = 16 << 30
     extra_bytes: int = 128 << 20
-    opcodes: int = 2_000_000
-    memo_entries: int = 1_000_000
+    opcodes: int = 500_000
+    memo_entries: int = 250_000
     text_bytes: int = 64 << 20
     integer_bytes: int = 1024
     depth: int = 200
@@ -56,8 +56,7 @@ class Meter:
             raise InputError("shows the same memory as far more tensors than its size explains (a bomb?)")
 
     def charge_memo(self) -> None:
-        """Pays for an entry of the memo."""
+        """Pays for an entry of the memo; all of them together are about 100 bytes each, which the limit bounds."""
         self.memo_left -= 1
         if self.memo_left < 0:
             raise InputError(f"remembers more than {self.limits.memo_entries} objects")
-        self.charge(100)

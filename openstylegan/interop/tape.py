@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from openstylegan.errors import InputError
 from openstylegan.interop.limits import Meter
 
@@ -21,6 +23,13 @@ class Tape:
             raise InputError("ends in the middle (cut off?)")
         self.position = end
         return self.view[start:end]
+
+    def byte(self) -> int:
+        """The next byte, as a number."""
+        if self.position >= len(self.view):
+            raise InputError("ends in the middle (cut off?)")
+        self.position += 1
+        return self.view[self.position - 1]
 
     def unsigned(self, width: int) -> int:
         """The next little-endian number of `width` bytes."""
@@ -44,7 +53,7 @@ class Tape:
         """UTF-8 `raw` as a string, paid for at the width that its characters will have in memory."""
         if len(raw) > self.meter.limits.text_bytes:
             raise InputError(f"holds a text of more than {self.meter.limits.text_bytes >> 20} MB")
-        widest = max(bytes(raw), default=0)
+        widest = int(np.frombuffer(raw, np.uint8).max()) if len(raw) else 0
         self.meter.charge(60 + len(raw) * (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1))
         return str(raw, "utf-8", "surrogatepass")
 

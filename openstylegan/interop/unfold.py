@@ -66,10 +66,13 @@ def enter(
         raise InputError("holds an array without its contents (damaged?)")
     if type(node) is Reference and not limits.records(node.module, node.name):
         raise UnsafeFile(f"names {node}")
-    inner = [item for item in contents(node) if type(item) not in LEAVES]
+    everything = contents(node)
+    inner = [item for item in everything if type(item) not in LEAVES]
     if inner:
         open_.add(id(node))
         waiting.append((node, inner))
+    elif everything:
+        done[id(node)] = measured(node, done, limits)
 
 
 def measured(node: Any, done: dict[int, tuple[int, int]], limits: Limits) -> tuple[int, int]:
