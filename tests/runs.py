@@ -113,6 +113,32 @@ def alias_free_config(data: Path, rotates: bool = False, **overrides: Any) -> Tr
     return small_config(data, **{**changes, **overrides})
 
 
+def projected_config(
+    data: Path, generator: str = "fastgan", augment: str = "diffaugment", **overrides: Any
+) -> TrainConfig:
+    """As `small_config`, with a projected discriminator, hinge losses, and any generator."""
+    options = {
+        "fastgan": {"z_dim": 12, "ngf": 2, "num_classes": 5},
+        "stylegan2": small_config(data).generator.network.options,
+        "stylegan3": alias_free_config(data).generator.network.options,
+    }
+    policies = {"diffaugment": {"policy": "color,translation,cutout"}, "ada": small_config(data).augment.options}
+    judge = {"cout": 4, "width": 4, "feature_side": 64, "num_classes": 5}
+    phases = (
+        PhaseConfig("Gmain", "G", (Component("hinge_g"),), updates_statistics=False),
+        PhaseConfig("Dmain", "D", (Component("hinge_d"),)),
+        PhaseConfig("Dreg", "D", (), 16, lazy=True),
+    )
+    changes = {
+        "generator.network": {"name": generator, "options": options[generator]},
+        "discriminator.network": {"name": "projected", "options": judge},
+        "phases": [to_dict(phase) for phase in phases],
+        "augment": {"name": augment, "options": policies[augment]},
+        "style_mixing_prob": 0.0,
+    }
+    return small_config(data, **{**changes, **overrides})
+
+
 def trained(config: TrainConfig, steps: int) -> Run:
     """A new run after some steps, on the CPU."""
     run = build_run(config, torch.device("cpu"))

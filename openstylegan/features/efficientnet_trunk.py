@@ -36,16 +36,33 @@ class SameConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.correlate(x, self.weight.to(x.dtype))
+
+    def correlate(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution with another weight of this shape, and a bias."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
-            return F.conv2d(x, self.weight, padding=kernel // 2, groups=self.groups)
+            return F.conv2d(x, weight, bias, padding=kernel // 2, groups=self.groups)
+        if x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0:
+            # A zero row and column before the kernel make the padding symmetric, which spares a copy of the map.
+            return F.conv2d(x, F.pad(weight, (1, 0, 1, 0)), bias, stride, kernel // 2, groups=self.groups)
         sides = (*same_padding(x.shape[3], kernel, stride), *same_padding(x.shape[2], kernel, stride))
-        return F.conv2d(F.pad(x, sides), self.weight, stride=stride, groups=self.groups)
+        return F.conv2d(F.pad(x, sides), weight, bias, stride, groups=self.groups)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
     """Batch normalisation as this network has it."""
     return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
+
+
+def normalised(conv: SameConv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """norm(conv(x)); by running statistics, the normalisation is multiplied into the convolution (a pass less)."""
+    if norm.training:
+        return norm(conv(x))
+    assert norm.running_mean is not None and norm.running_var is not None
+    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight, bias = conv.weight * gain[:, None, None, None], norm.bias - norm.running_mean * gain
+    return conv.correlate(x, weight.to(x.dtype), bias.to(x.dtype))
 
 
 class SeparableBlock(nn.Module):
@@ -57,7 +74,7 @@ class SeparableBlock(nn.Module):
         self.conv_pw, self.bn2 = SameConv2d(inputs, outputs), batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)))))
+        return normalised(self.conv_pw, self.bn2, F.relu6(normalised(self.conv_dw, self.bn1, x)))
 
 
 class InvertedResidual(nn.Module):
@@ -72,8 +89,9 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.bn1(self.conv_pw(x)))
-        y = self.bn3(self.conv_pwl(F.relu6(self.bn2(self.conv_dw(y)))))
+        y = F.relu6(normalised(self.conv_pw, self.bn1, x))
+        y = F.relu6(normalised(self.conv_dw, self.bn2, y))
+        y = normalised(self.conv_pwl, self.bn3, y)
         return x + y if self.residual else y
 
 
@@ -92,6 +110,18 @@ def stages() -> list[nn.Sequential]:
     return made
 
 
+class StemAndBlocks(nn.Sequential):
+    """layer0: the stem's convolution, normalisation and ReLU6, then blocks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm, act, *blocks = self
+        assert isinstance(conv, SameConv2d) and isinstance(norm, nn.BatchNorm2d)
+        x = act(normalised(conv, norm, x))
+        for block in blocks:
+            x = block(x)
+        return x
+
+
 class EfficientNetTrunk(nn.Module):
     """Images [N, 3, H, W] in [-1, 1] to four maps [N, 24 | 40 | 112 | 320, H / stride, W / stride], strides 4 to 32."""
 
@@ -103,7 +133,7 @@ class EfficientNetTrunk(nn.Module):
         stem = [SameConv2d(3, STEM_CHANNELS, 3, 2), batch_norm(STEM_CHANNELS), nn.ReLU6()]
         for n, own in enumerate(LAYERS):
             layer = [parts[k] for k in own]
-            self.add_module(f"layer{n}", nn.Sequential(*([*stem, *layer] if n == 0 else layer)))
+            self.add_module(f"layer{n}", nn.Sequential(*layer) if n else StemAndBlocks(*stem, *layer))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []

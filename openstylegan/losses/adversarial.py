@@ -27,6 +27,21 @@ def logistic_d_real(real_logits: Tensor) -> Tensor:
     return F.softplus(-real_logits)
 
 
+def hinge_g(fake_logits: Tensor) -> Tensor:
+    """The generator's hinge loss (arXiv 1705.02894): -D(G(z))."""
+    return -fake_logits
+
+
+def hinge_d_fake(fake_logits: Tensor) -> Tensor:
+    """The discriminator's hinge loss on generated images: max(0, 1 + D(G(z)))."""
+    return F.relu(1 + fake_logits)
+
+
+def hinge_d_real(real_logits: Tensor) -> Tensor:
+    """The discriminator's hinge loss on real images: max(0, 1 - D(x))."""
+    return F.relu(1 - real_logits)
+
+
 class LogisticG(LossTerm):
     """Non-saturating logistic loss of the generator."""
 
@@ -41,5 +56,23 @@ class LogisticD(LossTerm):
 
     def forward(self, f: ForwardPass) -> Tensor:
         loss = logistic_d_fake(f.fake_logits) + logistic_d_real(f.real_logits)
+        f.report("Loss/D/loss", loss)
+        return loss.mean()
+
+
+class HingeG(LossTerm):
+    """Hinge loss of the generator, the mean over all logits."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = hinge_g(f.fake_logits)
+        f.report("Loss/G/loss", loss)
+        return loss.mean()
+
+
+class HingeD(LossTerm):
+    """Hinge loss of the discriminator, generated and real images together."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = hinge_d_fake(f.fake_logits) + hinge_d_real(f.real_logits)
         f.report("Loss/D/loss", loss)
         return loss.mean()

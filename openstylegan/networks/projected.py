@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openstylegan.errors import InputError
 from openstylegan.features.efficientnet_trunk import load_trunk
 from openstylegan.images import Images
-from openstylegan.networks.base import Discriminator, check_channels
+from openstylegan.networks.base import Discriminator, PrecisionBlock, check_channels
 from openstylegan.networks.projected_layers import (
     ConditionalDiscriminator,
     CrossChannel,
@@ -84,7 +83,7 @@ def in_colour(images: Tensor) -> Tensor:
     return colour * opacity + (1 - opacity)
 
 
-class ProjectedDiscriminator(Discriminator):
+class ProjectedDiscriminator(Discriminator, PrecisionBlock):
     """Logits [N, K] of the small discriminators' maps, side by side; K depends on the side of the features' input.
 
     `feature_side` None: `FEATURE_SIDE` for pictures that are smaller, their own side otherwise (any size will do).
@@ -110,6 +109,7 @@ class ProjectedDiscriminator(Discriminator):
         shift_statistics: bool = True,
     ):
         super().__init__()
+        self.low_precision_allowed = True
         height, width_px = (img_resolution, img_resolution) if isinstance(img_resolution, int) else img_resolution
         self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, check_channels(img_channels)
         self.image_shape = (img_channels, height, width_px)
@@ -156,5 +156,6 @@ class ProjectedDiscriminator(Discriminator):
         if side != short:
             sides = [round(size * side / short) for size in x.shape[2:]]
             x = F.interpolate(x, sides, mode="bilinear", align_corners=False)
-        maps = self.feature_network(x.contiguous(memory_format=torch.channels_last))
-        return self.discriminator(maps, c)
+        dtype = next(self.discriminator.parameters()).dtype
+        maps = self.feature_network(self.placed(x, self.compute_dtype(dtype)))
+        return self.discriminator(maps, c).to(dtype)

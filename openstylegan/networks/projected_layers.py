@@ -21,6 +21,17 @@ END = 8
 SLOPE = 0.2
 
 
+class Mix(nn.Conv2d):
+    """A 1x1 convolution with a bias, in the dtype of what it is given."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
 class FeatureFusion(nn.Module):
     """Maps (their sum, when there are two) enlarged twice and mixed across channels by a 1x1 convolution.
 
@@ -29,7 +40,7 @@ class FeatureFusion(nn.Module):
 
     def __init__(self, channels: int, expand: bool = False):
         super().__init__()
-        self.out_conv = nn.Conv2d(channels, channels // 2 if expand else channels, 1)
+        self.out_conv = Mix(channels, channels // 2 if expand else channels)
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         x = x if other is None else x + other
@@ -42,7 +53,7 @@ class CrossChannel(nn.Module):
     def __init__(self, channels: Sequence[int], out_channels: Sequence[int]):
         super().__init__()
         for n, (i, o) in enumerate(zip(channels, out_channels, strict=True)):
-            self.add_module(f"layer{n}_ccm", nn.Conv2d(i, o, 1))
+            self.add_module(f"layer{n}_ccm", Mix(i, o))
 
     def mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Every stage's maps, their channels mixed."""

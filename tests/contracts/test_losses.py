@@ -14,7 +14,7 @@ from openstylegan.training.build import build_run
 from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
-PLAYERS = {"logistic_g": "G", "path_length": "G", "logistic_d": "D", "r1": "D"}
+PLAYERS = {"logistic_g": "G", "path_length": "G", "logistic_d": "D", "r1": "D", "hinge_g": "G", "hinge_d": "D"}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,8 @@ def test_a_term_reports_what_it_adds(pictures: Path, name: str) -> None:
     expected = {
         "logistic_g": "Loss/G/loss",
         "logistic_d": "Loss/D/loss",
+        "hinge_g": "Loss/G/loss",
+        "hinge_d": "Loss/D/loss",
         "r1": "Loss/r1_penalty",
         "path_length": "Loss/pl_penalty",
     }
