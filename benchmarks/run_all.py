@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_ALONE = {"run_all"}
+NOT_ALONE = {"run_all", "dockerfile"}
 
 
 def processor() -> str:
