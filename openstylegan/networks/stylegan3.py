@@ -29,7 +29,6 @@ from openstylegan.networks.stylegan3_input import FourierInput
 from openstylegan.networks.stylegan3_schedule import LayerPlan, SynthesisOptions, check_resolution, make_schedule
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.modulated_conv2d import modulated_conv2d_sg3
-from openstylegan.ops.paths import fast
 from openstylegan.randomness import NoiseSource
 from openstylegan.registry import lookup
 
