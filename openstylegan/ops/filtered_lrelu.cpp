@@ -47,14 +47,25 @@ struct Job {
     Map up, other_up, down;
     int has_other, bfloat16;
     float slope, clamp;  // clamp < 0: none
+    float bound;  // how much larger than |x| the values before the clamp can be
     const void *x, *given;
     const float *bias;  // of every plane, or null
     void *y;
 };
 
-// out[0 .. n) = sum_k weight[k] a[k][0 .. n); n is rounded up to whole vectors.
-template <int BLOCK>
-static inline void combine_block(float *out, const float *const *a, const float *weight, int count, int at) {
+// What is done with a vector of results before it is stored.
+struct Keep {
+    vec operator()(vec v) const { return v; }
+};
+struct Leaky {
+    float slope;
+    vec operator()(vec v) const { return v < 0 ? v * slope : v; }
+};
+
+// out[0 .. n) = after(sum_k weight[k] a[k][0 .. n)); n is rounded up to whole vectors.
+template <int BLOCK, class After>
+static inline void combine_block(float *out, const float *const *a, const float *weight, int count, int at,
+                                 After after) {
     vec sum[BLOCK] = {};
     for (int k = 0; k < count; k++) {
         const float *p = a[k] + at;
@@ -62,19 +73,20 @@ static inline void combine_block(float *out, const float *const *a, const float 
         for (int j = 0; j < BLOCK; j++) sum[j] += weight[k] * *(const vec *)(p + j * LANES);
     }
 #pragma GCC unroll 8
-    for (int j = 0; j < BLOCK; j++) *(vec *)(out + at + j * LANES) = sum[j];
+    for (int j = 0; j < BLOCK; j++) *(vec *)(out + at + j * LANES) = after(sum[j]);
 }
 
-static void combine(float *out, const float *const *a, const float *weight, int count, int n) {
+template <class After>
+static void combine(float *out, const float *const *a, const float *weight, int count, int n, After after) {
     int at = 0;
-    for (; at + 6 * LANES <= n; at += 6 * LANES) combine_block<6>(out, a, weight, count, at);
+    for (; at + 6 * LANES <= n; at += 6 * LANES) combine_block<6>(out, a, weight, count, at, after);
     switch ((n - at + LANES - 1) / LANES) {
-        case 6: return combine_block<6>(out, a, weight, count, at);
-        case 5: return combine_block<5>(out, a, weight, count, at);
-        case 4: return combine_block<4>(out, a, weight, count, at);
-        case 3: return combine_block<3>(out, a, weight, count, at);
-        case 2: return combine_block<2>(out, a, weight, count, at);
-        case 1: return combine_block<1>(out, a, weight, count, at);
+        case 6: return combine_block<6>(out, a, weight, count, at, after);
+        case 5: return combine_block<5>(out, a, weight, count, at, after);
+        case 4: return combine_block<4>(out, a, weight, count, at, after);
+        case 3: return combine_block<3>(out, a, weight, count, at, after);
+        case 2: return combine_block<2>(out, a, weight, count, at, after);
+        case 1: return combine_block<1>(out, a, weight, count, at, after);
     }
 }
 
@@ -88,15 +100,16 @@ struct Scratch {
 template <class Find>
 static void along_y(const Map &map, int r, const Find &row, int length, float *out, Scratch &s) {
     for (int k = 0; k < map.count[r]; k++) s.a[k] = row(map.first[r] + k);
-    combine(out, s.a.data(), map.row_weight + r * map.row_most, map.count[r], length);
+    combine(out, s.a.data(), map.row_weight + r * map.row_most, map.count[r], length, Keep());
 }
 
-static void along_x(const Map &map, const float *row, const Layout &to, float *out, Scratch &s) {
+template <class After = Keep>
+static void along_x(const Map &map, const float *row, const Layout &to, float *out, Scratch &s, After after = After()) {
     for (int p = 0; p < to.phases; p++) {
         const int *shift = map.col_a + p * map.col_most;
         for (int k = 0; k < map.col_count[p]; k++) s.a[k] = row + shift[k];
         combine(out + p * to.stride + to.margin, s.a.data(), map.col_weight + p * map.col_most,
-                       map.col_count[p], to.count(p));
+                map.col_count[p], to.count(p), after);
     }
 }
 
@@ -185,16 +198,27 @@ static void clear_tails(float *row, const Layout &layout) {
     }
 }
 
-static void activate(float *z, int n, float slope, float clamp) {
-    for (int i = 0; i < n; i++) z[i] = z[i] < 0 ? z[i] * slope : z[i];
-    if (clamp >= 0)
-        for (int i = 0; i < n; i++) z[i] = z[i] > clamp ? clamp : (z[i] < -clamp ? -clamp : z[i]);
+static void limit(float *z, int n, float clamp) {
+    for (int i = 0; i < n; i++) z[i] = z[i] > clamp ? clamp : (z[i] < -clamp ? -clamp : z[i]);
 }
 
 static void bend(float *g, const float *z, int n, float slope, float clamp) {
     if (clamp >= 0)
         for (int i = 0; i < n; i++) g[i] = std::fabs(z[i] < 0 ? z[i] * slope : z[i]) <= clamp ? g[i] : 0.0f;
     for (int i = 0; i < n; i++) g[i] = z[i] > 0 ? g[i] : g[i] * slope;
+}
+
+// The largest magnitude of `n` values, a multiple of LANES; NaN does not count.
+static float largest(const float *x, int n) {
+    vec most = {};
+    for (int i = 0; i < n; i += LANES) {
+        vec v = *(const vec *)(x + i);
+        v = v < 0 ? -v : v;
+        most = v > most ? v : most;
+    }
+    float found = 0;
+    for (int k = 0; k < LANES; k++) found = std::max(found, most[k]);
+    return found;
 }
 
 static inline float value(float v) { return v; }
@@ -213,28 +237,41 @@ static inline void put(float v, uint16_t *to) {  // to the nearest, ties to even
 }
 
 template <class S>
-static void load(const S *plane, int rows, const Layout &to, float bias, float *out) {
-    for (int r = 0; r < rows; r++, plane += to.size, out += to.length())
-        for (int p = 0; p < to.phases; p++) {
-            float *phase = out + p * to.stride + to.margin;
-            const int step = to.phases, n = to.count(p);
-            if (step == 1)
-                for (int i = 0; i < n; i++) phase[i] = value(plane[i]) + bias;
-            else
-                for (int i = 0; i < n; i++) phase[i] = value(plane[i * step + p]) + bias;
-        }
+static void load(const S *__restrict row, const Layout &to, float bias, float *__restrict out) {
+    const int step = to.phases;
+    float *first = out + to.margin, *second = first + to.stride;
+    if (step == 1) {
+        for (int i = 0; i < to.size; i++) first[i] = value(row[i]) + bias;
+        return;
+    }
+    if (step > 2) {
+        for (int i = 0; i < to.size; i++) first[i % step * to.stride + i / step] = value(row[i]) + bias;
+        return;
+    }
+    for (int i = 0; i < to.count(1); i++) {
+        first[i] = value(row[2 * i]) + bias;
+        second[i] = value(row[2 * i + 1]) + bias;
+    }
+    if (to.size % 2) first[to.count(1)] = value(row[to.size - 1]) + bias;
 }
 
 template <class S>
-static void store(const float *row, const Layout &from, S *out) {
-    for (int p = 0; p < from.phases; p++) {
-        const float *phase = row + p * from.stride + from.margin;
-        const int step = from.phases, n = from.count(p);
-        if (step == 1)
-            for (int i = 0; i < n; i++) put(phase[i], out + i);
-        else
-            for (int i = 0; i < n; i++) put(phase[i], out + i * step + p);
+static void store(const float *__restrict row, const Layout &from, S *__restrict out) {
+    const int step = from.phases;
+    const float *first = row + from.margin, *second = first + from.stride;
+    if (step == 1) {
+        for (int i = 0; i < from.size; i++) put(first[i], out + i);
+        return;
     }
+    if (step > 2) {
+        for (int i = 0; i < from.size; i++) put(first[i % step * from.stride + i / step], out + i);
+        return;
+    }
+    for (int i = 0; i < from.count(1); i++) {
+        put(first[i], out + 2 * i);
+        put(second[i], out + 2 * i + 1);
+    }
+    if (from.size % 2) put(first[from.count(1)], out + from.size - 1);
 }
 
 // Rows of memory that start on a cache line and are zero.
@@ -265,6 +302,7 @@ struct Worker {
     const int together, kept;
     Rows source, other, middle, z, g, ring, result;
     Scratch s;
+    float clamp = -1;
 
     explicit Worker(const Job &job)
         : job(job), whole_rows(job.down.taps), together(whole_rows ? TOGETHER : 1), kept(needed(job.down, together)),
@@ -282,8 +320,8 @@ struct Worker {
     void make(int i) {
         float *place = ring(i % kept), *row = whole_rows && !job.has_other ? place : z.start;
         along_y(job.up, i, source, job.source.length(), middle.start, s);
-        along_x(job.up, middle.start, job.high, row, s);
         if (job.has_other) {
+            along_x(job.up, middle.start, job.high, row, s);
             float *slopes = whole_rows ? place : g.start;
             if (job.other_up.taps) {
                 along_both(job.other_up, i, 1, other, job.high, &slopes, s);
@@ -291,22 +329,29 @@ struct Worker {
                 along_y(job.other_up, i, other, job.other.length(), middle.start, s);
                 along_x(job.other_up, middle.start, job.high, slopes, s);
             }
-            bend(slopes, row, job.high.length(), job.slope, job.clamp);
+            bend(slopes, row, job.high.length(), job.slope, clamp);
             row = slopes;
         } else {
-            activate(row, job.high.length(), job.slope, job.clamp);
+            along_x(job.up, middle.start, job.high, row, s, Leaky{job.slope});
+            if (clamp >= 0) limit(row, job.high.length(), clamp);
         }
         clear_tails(row, job.high);
         if (!whole_rows) along_x(job.down, row, job.target, place, s);
     }
 
     template <class S>
+    static void read(const S *x, int number, int rows, const Layout &layout, float bias, Rows &out) {
+        x += (size_t)number * rows * layout.size;
+        for (int r = 0; r < rows; r++) load(x + (size_t)r * layout.size, layout, bias, out(r));
+    }
+
+    template <class S>
     void plane(int number) {
-        load((const S *)job.x + (size_t)number * job.source_rows * job.source.size, job.source_rows, job.source,
-             job.bias ? job.bias[number] : 0.0f, source.start);
-        if (job.has_other)
-            load((const S *)job.given + (size_t)number * job.other_rows * job.other.size, job.other_rows, job.other,
-                 0.0f, other.start);
+        read((const S *)job.x, number, job.source_rows, job.source, job.bias ? job.bias[number] : 0.0f, source);
+        if (job.has_other) read((const S *)job.given, number, job.other_rows, job.other, 0.0f, other);
+        // Where the oversampled values cannot reach the clamp, its pass is spared.
+        const float reach = largest(source.start, job.source_rows * job.source.length()) * job.bound;
+        clamp = reach < job.clamp ? -1.0f : job.clamp;
         S *y = (S *)job.y + (size_t)number * job.down.rows * job.target.size;
         auto recent = [this](int i) { return ring(i % kept); };
         for (int r = 0, next = 0; r < job.down.rows; r += together) {

@@ -44,7 +44,7 @@ class _Job(ctypes.Structure):
         *[(name, ctypes.c_int) for name in ("source_rows", "other_rows")],
         *[(name, _Map) for name in ("up", "other_up", "down")],
         *[(name, ctypes.c_int) for name in ("has_other", "bfloat16")],
-        *[(name, ctypes.c_float) for name in ("slope", "clamp")],
+        *[(name, ctypes.c_float) for name in ("slope", "clamp", "bound")],
         *[(name, ctypes.c_void_p) for name in ("x", "given", "bias", "y")],
     ]
 
@@ -82,11 +82,13 @@ class Side(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One of the three things to compute: `job` for C, and the arrays its pointers point into."""
+    """One of the three things to compute: `job` for C, the arrays its pointers point into, the size of the result, and
+    how much larger than |x| the oversampled values can be."""
 
     job: _Job
     held: list[Array]
     size: tuple[int, int]
+    reach: float
 
 
 def usable(x: Tensor) -> bool:
@@ -130,6 +132,7 @@ def _run(
     job.given = None if given is None else given.data_ptr()
     job.bias = None if bias is None else bias.data_ptr()
     job.bfloat16 = x.dtype == torch.bfloat16
+    job.bound = stage.reach * max(1.0, abs(setting.slope))
     job.slope, job.clamp = setting.slope, -1.0 if setting.clamp is None else setting.clamp
     library = native().library
     assert library is not None
@@ -161,7 +164,7 @@ def _stage(what: str, fu: Taps, fd: Taps | tuple[Taps, ...], setting: Setting, s
     if what != "forward":
         job.has_other, job.other_up = 1, _map(given_up, given, given_layout, high, held)
     job.down = _map(last, high, high_layout, target, held, fold=not back)
-    return Stage(job, held, target.size)
+    return Stage(job, held, target.size, float(np.prod([abs(taps).sum() for taps in up.taps])))
 
 
 def _high_size(taps: int, setting: Setting, size: tuple[int, int]) -> tuple[int, int]:
