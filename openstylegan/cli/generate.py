@@ -9,6 +9,9 @@ from cyclopts import Parameter
 
 from openstylegan.errors import InputError
 
+LARGEST_GRID = 1024
+"""Pictures; more are neither held in memory nor laid out in one."""
+
 
 def generate(
     *,
@@ -64,12 +67,14 @@ def generate(
     if seeds is None and projected_w is None:
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
+    numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
     G = open_generator(network, class_idx, device)
     if projected_w is not None and seeds is not None:
         print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
+    keep = len(numbers) <= LARGEST_GRID
     pictures = make(
         G,
-        parse_range(seeds) if seeds is not None else (),
+        numbers,
         outdir,
         trunc=trunc,
         truncation_cutoff=truncation_cutoff,
@@ -80,8 +85,12 @@ def generate(
         rotate=rotate,
         batch=batch,
         grid_columns=grid_columns,
+        keep=keep,
     )
-    print(f"{len(pictures)} pictures of {pictures.shape[2]}x{pictures.shape[1]} in {outdir}")
+    if not keep:
+        print(f"openstylegan: no grid.png, for there are more than {LARGEST_GRID} pictures")
+    _, height, width = G.image_shape
+    print(f"{len(pictures) if keep else len(numbers)} pictures of {width}x{height} in {outdir}")
 
 
 def parse_pair(text: str) -> tuple[float, float]:

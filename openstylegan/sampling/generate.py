@@ -105,12 +105,14 @@ def generate(
     rotate: float = 0.0,
     batch: int = 1,
     grid_columns: int | None = None,
+    keep: bool = True,
 ) -> np.ndarray:
     """Pictures of `seeds` (or of `projected_w`), uint8 [N, H, W, C].
 
     `network` is a file, a run folder, a URL or a generator. With `outdir`, each picture is written as it is made
     (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. `translate` (in picture widths and heights, to
-    the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. Raises `InputError`.
+    the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. `keep` False is for more
+    pictures than memory holds: they are only written, none is returned, and there is no grid. Raises `InputError`.
     """
     G = generator_of(network)
     if batch < 1 or (grid_columns is not None and grid_columns < 1):
@@ -125,18 +127,22 @@ def generate(
         names = [f"seed{seed:04d}.png" for seed in seeds]
         batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch)
     with moved(G, translate, rotate), FrozenWeights():
-        together = written(batches, names, outdir)
-    if outdir is not None and len(together) > 1:
+        kept = written(batches, names, outdir, keep)
+    together = torch.stack(kept) if kept else torch.empty((0, *G.image_shape), dtype=torch.uint8)
+    if outdir is not None and len(kept) > 1:
         write_png(Path(outdir) / "grid.png", tile(together, grid_columns or math.ceil(math.sqrt(len(together)))))
     return together.permute(0, 2, 3, 1).numpy()
 
 
-def written(batches: Iterator[Tensor], names: Sequence[str], outdir: str | os.PathLike[str] | None) -> Tensor:
-    """All pictures [N, C, H, W] of `batches`, each written as it is made when there is a folder."""
-    pictures: list[Tensor] = []
-    for images in batches:
-        for image in images.cpu():
-            if outdir is not None:
-                write_png(Path(outdir) / names[len(pictures)], image.permute(1, 2, 0).numpy())
-            pictures.append(image)
-    return torch.stack(pictures)
+def written(
+    batches: Iterator[Tensor], names: Sequence[str], outdir: str | os.PathLike[str] | None, keep: bool
+) -> list[Tensor]:
+    """The pictures [C, H, W] of `batches` if they are to be kept; each is written when there is a folder."""
+    kept: list[Tensor] = []
+    each = (image for images in batches for image in images.cpu())
+    for name, image in zip(names, each, strict=True):
+        if outdir is not None:
+            write_png(Path(outdir) / name, image.permute(1, 2, 0).numpy())
+        if keep:
+            kept.append(image)
+    return kept

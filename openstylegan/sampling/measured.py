@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from openstylegan.errors import InputError
 from openstylegan.images import leaves, to_uint8
 from openstylegan.networks.base import Generator
 from openstylegan.randomness import NoiseSource, SampleStream
+from openstylegan.sampling.transform import transform_of, transformed
 
 Labels = Callable[[np.ndarray], np.ndarray]
 """From dataset indices to their labels, float32 [n, c_dim]."""
@@ -93,29 +93,3 @@ class NumberedSampler:
         with transformed(self.G, transform):
             images = self.G.synthesis(ws, noise_mode="random", noise_source=noise, force_fp32=True)
         return leaves(images)[-1].float()
-
-
-def transform_of(G: Generator) -> Tensor | None:
-    """The buffer `synthesis.input.transform` [3, 3], which moves what a StyleGAN3 generator draws; None without."""
-    found = getattr(getattr(G.synthesis, "input", None), "transform", None)
-    return found if isinstance(found, Tensor) else None
-
-
-@contextlib.contextmanager
-def transformed(G: Generator, transform: Tensor | None) -> Iterator[None]:
-    """`transform` [3, 3] stands in the generator meanwhile, and what stood there does again after; None changes none.
-
-    Raises `InputError` when the generator cannot be transformed.
-    """
-    if transform is None:
-        yield
-        return
-    own = transform_of(G)
-    if own is None:
-        raise InputError("expected a generator with synthesis.input.transform (StyleGAN3), got one without")
-    before = own.clone()
-    own.copy_(transform)
-    try:
-        yield
-    finally:
-        own.copy_(before)

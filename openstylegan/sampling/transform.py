@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
@@ -35,27 +35,36 @@ def transform_of(G: Generator) -> Tensor | None:
 
 
 @contextmanager
-def moved(G: Generator, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Iterator[None]:
-    """Inside, the pictures of `G` are turned and then translated. Raises `InputError` for networks that cannot do it.
+def transformed(G: Generator, transform: Tensor | None) -> Iterator[None]:
+    """`transform` [3, 3] stands in the generator meanwhile, and what stood there does again after; None changes none.
 
-    Without a movement the network keeps the transform it has.
+    Raises `InputError` when the generator cannot be transformed.
     """
-    if tuple(translate) == (0, 0) and rotate == 0:
+    if transform is None:
         yield
         return
-    if not all(math.isfinite(v) for v in (*translate, rotate)):
-        raise InputError(f"expected finite numbers for --translate and --rotate, got {translate} and {rotate}")
-    buffer = transform_of(G)
-    if buffer is None:
+    own = transform_of(G)
+    if own is None:
         raise InputError(
             f"--translate and --rotate need a network that transforms its input (StyleGAN3); {type(G).__name__} has no "
             "such input; leave them out"
         )
-    before = buffer.clone()
-    with torch.no_grad():
-        buffer.copy_(torch.from_numpy(input_transform(translate, rotate)))
+    before = own.clone()
+    own.copy_(transform)
     try:
         yield
     finally:
-        with torch.no_grad():
-            buffer.copy_(before)
+        own.copy_(before)
+
+
+def moved(
+    G: Generator, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0
+) -> AbstractContextManager[None]:
+    """Inside, the pictures of `G` are turned and then translated. Raises `InputError` for networks that cannot do it.
+
+    Without a movement the network keeps the transform it has.
+    """
+    if not all(math.isfinite(v) for v in (*translate, rotate)):
+        raise InputError(f"expected finite numbers for --translate and --rotate, got {translate} and {rotate}")
+    still = tuple(translate) == (0, 0) and rotate == 0
+    return transformed(G, None if still else torch.from_numpy(input_transform(translate, rotate)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import tiny_generator
 
@@ -14,6 +15,7 @@ from openstylegan.cli.main import main
 from openstylegan.cli.video import parse_bits, parse_cells
 from openstylegan.config import Component
 from openstylegan.errors import InputError
+from openstylegan.files import sha256_file
 from openstylegan.sampling import film
 from openstylegan.snapshot import write_snapshot
 
@@ -58,6 +60,15 @@ def test_generate_moves_and_turns(networks: Path, tmp_path: Path, capsys: pytest
     assert len(set(pictures)) == 5 and files(tmp_path) == {"seed0003.png"}
 
 
+def test_many_pictures_are_not_held(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openstylegan.cli.generate.LARGEST_GRID", 3)
+    assert run(networks, tmp_path, "generate --network {PLAIN} --seeds 0-3 --outdir OUT") == 0
+    assert "no grid.png" in (said := capsys.readouterr().out) and "4 pictures of 16x16" in said
+    assert files(tmp_path) == {f"seed000{n}.png" for n in range(4)}
+
+
 def test_style_mixing(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = (
         "style-mixing --network {PLAIN} --rows 1,2 --cols 5-6 --styles 0-2 --trunc 0.8 --noise-mode none --outdir OUT"
@@ -91,6 +102,27 @@ def test_project_begins_with_the_control(networks: Path, tmp_path: Path, capsys:
         and lines[1].startswith("tom: PSNR")
     )
     assert "control-seed0004/proj.png" in files(tmp_path) and "tom/proj.png" in files(tmp_path)
+
+
+class Lpips(torch.nn.Module):
+    """Takes what NVIDIA's VGG16 file takes; its features are the picture."""
+
+    def forward(self, img: torch.Tensor, resize_images: bool = True, return_lpips: bool = False) -> torch.Tensor:
+        assert return_lpips and not resize_images
+        return (img / 1000).flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_project_with_the_original_s_features_from_a_file(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.jit.script(Lpips()).save(str(tmp_path / "vgg16.pt"))
+    line = "project --network {PLAIN} --target NET/tom.png --num-steps 2 --no-save-video --outdir OUT --features vgg16"
+    assert run(networks, tmp_path, f"{line} --weights vgg16={tmp_path}/vgg16.pt") == 2
+    assert "expected SHA-256" in capsys.readouterr().err
+    digest = sha256_file(tmp_path / "vgg16.pt")
+    assert run(networks, tmp_path, f"{line} --weights vgg16={tmp_path}/vgg16.pt#sha256={digest}") == 0
+    assert "proj.png" in files(tmp_path)
 
 
 def test_project_without_pyav_says_so(

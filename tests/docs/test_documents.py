@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import torch
 from measuring import small_generator, small_sampler
+from PIL import Image
 from runs import make_pictures, small_config
+from tiny import tiny_generator
 
 from openstylegan.cli.main import COMMANDS
-from openstylegan.config import with_overrides
+from openstylegan.config import Component, with_overrides
 from openstylegan.losses import LOSS_TERMS, LossTerm
 from openstylegan.metrics import METRICS
 from openstylegan.metrics.evaluate import evaluate
+from openstylegan.snapshot import write_snapshot
 from openstylegan.training.build import build_run
 from openstylegan.training.loop import train_step
 
@@ -35,6 +38,28 @@ def test_the_readme_s_python_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     assert "(3, 64, 64, 3) torch.Size([2, 3, 64, 64])" in capsys.readouterr().out
+
+
+def test_the_tools_page_s_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        "z_dim": 8,
+        "w_dim": 8,
+        "img_resolution": 32,
+        "synthesis_kwargs": {"channel_base": 128, "channel_max": 4},
+    }
+    monkeypatch.chdir(tmp_path)
+    component = Component("stylegan2", options)
+    write_snapshot("cats.safetensors", {"G_ema": tiny_generator(**options)}, {"G": component}, {})
+    Image.new("RGB", (40, 50), "orange").save("tom.jpg")
+    names: dict[str, object] = {}
+    for code in blocks(ROOT / "docs" / "tools.md", "python"):
+        exec(compile(code.replace("num_steps=300", "num_steps=3"), "tools.md", "exec"), names)
+    assert names["pictures"].shape == (4, 32, 32, 3)  # type: ignore[attr-defined]
+    assert names["table"].shape == (96, 128, 3)  # type: ignore[attr-defined]
+    assert names["num_frames"] == 120 and Path("cats.webp").is_file()
+    assert "tom " in capsys.readouterr().out
 
 
 def test_the_readme_lists_every_command() -> None:

@@ -103,3 +103,29 @@ def test_classes() -> None:
 def test_no_seeds_is_refused(G: StyleGAN2Generator) -> None:
     with pytest.raises(InputError, match="at least one seed"):
         generate(G)
+
+
+def test_pictures_that_are_not_kept_are_written_only(G: StyleGAN2Generator, tmp_path: Path) -> None:
+    assert generate(G, [1, 2, 3], tmp_path, class_idx=0, batch=2, keep=False).shape == (0, 16, 16, 3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["seed0001.png", "seed0002.png", "seed0003.png"]
+    assert np.array_equal(np.array(Image.open(tmp_path / "seed0002.png")), generate(G, [2], class_idx=0)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch": 0}, "at least 1"),
+        ({"grid_columns": 0}, "at least 1"),
+        ({"truncation_cutoff": 9}, "0 to 6 layers, got 9"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(G: StyleGAN2Generator, options: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        generate(G, [1], class_idx=0, **options)  # type: ignore[arg-type]
+
+
+def test_empty_or_broken_ws_are_refused(G: StyleGAN2Generator, tmp_path: Path) -> None:
+    for name, w in (("none", np.zeros((0, 6, 8))), ("nan", np.full((1, 6, 8), np.nan))):
+        np.savez(tmp_path / f"{name}.npz", w=w)
+        with pytest.raises(InputError, match="at least one w, and finite"):
+            generate(G, projected_w=tmp_path / f"{name}.npz")
