@@ -16,7 +16,7 @@ from openstylegan.interop.reading import SNAPSHOT, read_contents
 from openstylegan.snapshot import Networks
 
 FOREIGN_PATTERN = "network-snapshot-*.pkl"
-URL_AS_PATH = re.compile(r"(https?|file):/(?!/)", re.IGNORECASE)
+URL_AS_PATH = re.compile(r"(https?):/(?!/)", re.IGNORECASE)
 """How `https://` comes out of `pathlib`, which command lines use."""
 
 
