@@ -36,10 +36,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @both
 def test_resume_is_exact(pictures: Path, tmp_path: Path, rotates: bool) -> None:
     config = alias_free_config(pictures, rotates)
-    whole, half = trained(config, 6), trained(config, 3)
+    whole, half = trained(config, 4), trained(config, 2)
     resumed = build_run(config, CPU)
     read_checkpoint(write_checkpoint(tmp_path, half.state, {"config": {}}), resumed.state, CPU)
-    for _ in range(3):
+    for _ in range(2):
         train_step(resumed)
     resumed.loader.close()
     mine, theirs = everything(whole), everything(resumed)
@@ -51,7 +51,7 @@ def test_resume_is_exact(pictures: Path, tmp_path: Path, rotates: bool) -> None:
 def test_the_cut_into_micro_batches_changes_nothing(pictures: Path, rotates: bool) -> None:
     whole = alias_free_config(pictures, rotates, precision="float64")
     cut = with_overrides(whole, {"schedule.options.batch_gpu": 2})
-    assert distance(weights(trained(whole, 5)), weights(trained(cut, 5))) < 1e-10
+    assert distance(weights(trained(whole, 4)), weights(trained(cut, 4))) < 1e-10
 
 
 def test_training_moves_everything_but_what_is_fixed(pictures: Path) -> None:
@@ -69,7 +69,7 @@ def rank_job(job: tuple[TrainConfig, Path]) -> None:
     config, folder = job
     torch.set_num_threads(1)
     for precision in TOLERANCES:
-        run = trained(with_overrides(config, {"precision": precision}), 5)
+        run = trained(with_overrides(config, {"precision": precision}), 4)
         if is_main():
             torch.save(weights(run), folder / f"{precision}.pt")
 
