@@ -103,9 +103,9 @@ def projections() -> dict[str, Projection]:
 GENERATOR_METRICS = ["fd_efflite0", "eqt50k_frac", "ppl2_wend", "eqr50k", "kd_efflite0", "ppl_zfull", "eqt50k_int"]
 
 
-def small_generator(kind: str = "stylegan3", c_dim: int = 2) -> Generator:
+def small_generator(kind: str = "stylegan3", c_dim: int = 2, width: int = 4) -> Generator:
     """A 32 px generator with weights of its own."""
-    widths = {"channel_base": 128, "channel_max": 4}
+    widths = {"channel_base": 32 * width, "channel_max": width}
     options = {"z_dim": 6, "c_dim": c_dim, "w_dim": 6, "img_resolution": 32, "img_channels": 3}
     options |= widths if kind == "stylegan3" else {"synthesis_kwargs": widths}
     with torch.random.fork_rng():

@@ -52,7 +52,7 @@ class GeneratorMetric:
 
     `measure` gives the rows of a group of `group_size` samples, `combine` the values of `results` from all rows
     [num_generated, columns]. `perceptual`: a name of `PERCEPTUAL`, or None. `needs_transform`: only for generators
-    that can move what they draw.
+    that can move what they draw, and one group after the other; without it groups may run at the same time.
     """
 
     results: tuple[str, ...]

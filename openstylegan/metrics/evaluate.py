@@ -158,8 +158,11 @@ def evaluate(
     check_available([name for name, metric in chosen.items() if not is_given(metric, setup)], setup.policy)
     device = setup.own_device()
     of_pictures = {name: metric for name, metric in chosen.items() if isinstance(metric, Metric)}
-    extractors = ready(of_pictures.values(), setup, device)
-    run = Evaluation(extractors, device, batch_size, cache, progress or silent)
+    extractors, perceptual = (
+        ready(of_pictures.values(), setup, device),
+        ready_perceptual(chosen.values(), setup, device),
+    )
+    run = Evaluation(extractors, perceptual, device, batch_size, cache, progress or silent)
     plans = {name: Plan(metric, dataset, num_generated) for name, metric in of_pictures.items()}
     real = run.real_sets([plan for plan in plans.values() if plan.reals is not None])
     generated = run.generated_sets(sample, list(plans.values()))
@@ -210,6 +213,14 @@ def ready(metrics: Iterable[Metric], setup: Setup, device: torch.device) -> dict
     return {n: setup.extractors.get(n) or load_extractor(n, setup.policy, device) for n in needed}
 
 
+def ready_perceptual(
+    metrics: Iterable[Metric | GeneratorMetric], setup: Setup, device: torch.device
+) -> dict[str, PerceptualFeatures]:
+    """The perceptual distances of `metrics`: those of the setup, the others loaded."""
+    needed = dict.fromkeys(m.perceptual for m in metrics if isinstance(m, GeneratorMetric) and m.perceptual is not None)
+    return {n: setup.perceptual.get(n) or perceptual_distance(n, setup.policy, device) for n in needed}
+
+
 class Plan:
     """One metric on one dataset: which real pictures, and which sets it wants."""
 
@@ -234,6 +245,7 @@ class Evaluation:
     """The passes over pictures of one call of `evaluate`, and how long they took."""
 
     extractors: dict[str, FeatureExtractor]
+    perceptual: dict[str, PerceptualFeatures]
     device: torch.device
     batch_size: int
     cache: bool
@@ -322,16 +334,16 @@ class Evaluation:
     ) -> MetricRecord:
         """Takes one metric of the generator itself."""
         start = time.monotonic()
-        features = None
-        if metric.perceptual is not None:
-            given = setup.perceptual.get(metric.perceptual)
-            features = given or perceptual_distance(metric.perceptual, setup.policy, self.device)
+        features = None if metric.perceptual is None else self.perceptual[metric.perceptual]
 
         def rows_of(indices: Sequence[int]) -> torch.Tensor:
             return metric.measure(probe, indices, setup.seed, features)
 
         num = num_generated or metric.num_generated
-        rows = collect_rows(rows_of, num, metric.group_size, metric.columns, self.device, self.progress, name)
+        alone = metric.needs_transform
+        rows = collect_rows(
+            rows_of, num, metric.group_size, metric.columns, self.device, self.progress, name, concurrent=not alone
+        )
         return MetricRecord(
             results=dict(zip(metric.results, metric.combine(rows), strict=True)),
             metric=name,

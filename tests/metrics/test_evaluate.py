@@ -12,6 +12,7 @@ from measuring import (
     GENERATOR_METRICS,
     PICTURE_METRICS,
     Fakes,
+    Pixels,
     Projection,
     Reals,
     generator_setup,
@@ -23,12 +24,14 @@ from measuring import (
 from openstylegan.data.dataset import open_dataset
 from openstylegan.data.demo import demo_path
 from openstylegan.errors import InputError
-from openstylegan.files import read_lines
+from openstylegan.features.weights import WeightPolicy
+from openstylegan.files import read_lines, sha256_file
 from openstylegan.metrics import METRICS
 from openstylegan.metrics.collect import Want, collect
 from openstylegan.metrics.evaluate import Setup, check_available, evaluate, is_better, whole
 from openstylegan.metrics.fid import fid
 from openstylegan.metrics.precision_recall import precision_recall
+from openstylegan.metrics.probe import collect_rows
 from openstylegan.metrics.statistics import RunningMoments, feature_set, moments_of
 from openstylegan.training.launch import run_processes
 
@@ -101,6 +104,23 @@ def test_generators_are_measured_beside_pictures() -> None:
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_no_batch_size_changes_what_a_generator_scores(batch_size: int) -> None:
     assert values(of_generator(batch_size=batch_size)) == pytest.approx(values(of_generator()), rel=1e-8)
+
+
+def test_groups_run_side_by_side_with_one_thread_an_operation_each() -> None:
+    """Path lengths of a wider generator were 7e-6 apart with 1 and 2 threads an operation."""
+    before, used = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+
+    def rows_of(group: range) -> torch.Tensor:
+        used.append(torch.get_num_threads())
+        return torch.tensor([[float(i)] for i in group])
+
+    for concurrent in (True, False):
+        rows = collect_rows(rows_of, 7, 2, 1, torch.device("cpu"), concurrent=concurrent)
+        assert rows[:, 0].tolist() == list(range(7))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert used == [1] * 4 + [2] * 4
 
 
 def results_of(path: Path) -> dict[str, float]:
@@ -367,6 +387,34 @@ def test_path_lengths_need_their_features(tmp_path: Path) -> None:
     check_available(["pl2_efflite0_wend", "eqr50k"])
     with pytest.raises(InputError, match="ppl2_wend"):
         evaluate(["ppl2_wend"], small_sampler(), num_generated=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_path_length_is_measured_by_the_file_a_user_gives(tmp_path: Path) -> None:
+    class Lpips(torch.nn.Module):
+        def forward(self, img: torch.Tensor, resize_images: bool = True, return_lpips: bool = False) -> torch.Tensor:
+            assert return_lpips and not resize_images
+            return img.flatten(1)
+
+    path = tmp_path / "vgg16.pt"
+    torch.jit.script(Lpips()).save(str(path))
+    policy = WeightPolicy({"vgg16": f"{path}#sha256={sha256_file(path)}"})
+    [record] = evaluate(["ppl2_wend"], small_sampler(), num_generated=6, setup=Setup(policy=policy, device="cpu"))
+    assert record.protocol["sha256"] == sha256_file(path)
+    [expected] = evaluate(["ppl2_wend"], small_sampler(), num_generated=6, setup=Setup(perceptual={"vgg16": Pixels()}))
+    assert record.results == pytest.approx(expected.results, rel=1e-12)
+
+
+def test_features_that_are_wrong_are_refused_before_any_picture_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16.pt"
+    path.write_text("no program")
+    policy = WeightPolicy({"vgg16": f"{path}#sha256={sha256_file(path)}"})
+    fakes, sample = Fakes(), small_sampler()
+    sample.group = lambda number: fakes([number])  # type: ignore[method-assign]
+    setup = Setup(extractors=generator_setup().extractors, policy=policy, device="cpu")
+    with pytest.raises(InputError, match="expected a TorchScript file"):
+        evaluate(["fd_efflite0", "ppl2_wend"], sample, Reals(), num_generated=6, setup=setup)
+    assert not fakes.numbers
 
 
 def test_a_metric_without_its_weights_is_refused_before_any_picture_is_made() -> None:
