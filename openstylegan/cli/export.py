@@ -11,16 +11,16 @@ def export(*, network: str, output: Path, check_seeds: int = 20) -> None:
     Parameters
     ----------
     network
-        A network snapshot, or the folder of a run (its newest snapshot).
+        A network file, the folder of a run (its newest snapshot), or a URL; files of other programs are read too.
     output
         The file to write: NAME.onnx or NAME.pt2.
     check_seeds
         How many seeds the graph is compared on: in batches of 1 and 3, at truncation psi 0, 0.7 and 1.
     """
+    from openstylegan.interop import load
     from openstylegan.interop.graphs import OPSET
     from openstylegan.interop.graphs import export as write
     from openstylegan.ops.allocator import configure_allocator
-    from openstylegan.snapshot import load
 
     configure_allocator()
     networks = load(network)
