@@ -10,8 +10,9 @@ ENV PYTHONUNBUFFERED=1 OPENSTYLEGAN_CACHE_DIR=/cache
 WORKDIR /opt/openstylegan
 COPY pyproject.toml constraints-cpu.txt README.md LICENSE NOTICE ./
 COPY openstylegan ./openstylegan
-RUN if [ -n "$TORCH_INDEX" ]; then python -m pip install --no-cache-dir --constraint constraints-cpu.txt --index-url "$TORCH_INDEX" torch; fi \
- && python -m pip install --no-cache-dir ".[features]" \
+RUN grep -v '^torch==' constraints-cpu.txt > constraints.txt \
+ && if [ -n "$TORCH_INDEX" ]; then python -m pip install --no-cache-dir --constraint constraints-cpu.txt --index-url "$TORCH_INDEX" torch; fi \
+ && python -m pip install --no-cache-dir --constraint constraints.txt ".[features]" \
  && useradd --create-home --uid 10001 user \
  && mkdir -p /cache /work \
  && chown user /cache /work

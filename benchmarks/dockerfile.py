@@ -1,10 +1,10 @@
 """Does what the Dockerfile does in a plain virtual environment, for machines on which no image can be built.
 
-    python benchmarks/dockerfile.py [--index URL] [--entry-only]
+    python benchmarks/dockerfile.py [--index URL | --base SITE_PACKAGES]
 
 The files that it copies go into an empty folder, its pip commands run in a new environment, then its entry point with
-`generate` on a small network. `--index` replaces the package index that torch comes from (empty: the usual one);
-`--entry-only` installs nothing and runs the entry point that is installed here.
+`generate` on a small network. `--index` replaces the package index that torch comes from; `--base` names packages that
+are there already, as in a base image that brings its own torch.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OF_THE_IMAGE = ("useradd", "mkdir", "chown")
+"""Commands that only make sense inside."""
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -73,16 +74,20 @@ def generate(entry: list[str], folder: Path) -> None:
     assert (folder / "out" / "seed0001.png").stat().st_size > 0
 
 
-def install(text: str, folder: Path, index: str | None) -> Path:
-    """Runs the pip commands in a new environment below `folder`; returns its folder of programs."""
+def install(text: str, folder: Path, index: str | None, base: Path | None) -> Path:
+    """Runs the commands that install in a new environment below `folder`; returns its folder of programs."""
     source = folder / "source"
     source.mkdir()
     copy_files(text, source)
     venv.create(folder / "environment", with_pip=True)
     programs = folder / "environment" / "bin"
+    if base is not None:
+        index = ""
+        (site,) = (folder / "environment" / "lib").glob("python*/site-packages")
+        (site / "base.pth").write_text(f"{base}\n")
     default = next(rest.partition("=")[2] for name, rest in instructions(text) if rest.startswith("TORCH_INDEX="))
     variables = {"PATH": f"{programs}:{os.environ['PATH']}", "TORCH_INDEX": default if index is None else index}
-    for command in (c for c in commands(text) if "pip install" in c):
+    for command in (c for c in commands(text) if not c.startswith(OF_THE_IMAGE)):
         print(f"+ {command}", flush=True)
         subprocess.run(["sh", "-c", command], cwd=source, env={**os.environ, **variables}, check=True)
     return programs
@@ -92,14 +97,12 @@ def main() -> None:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--index")
-    parser.add_argument("--entry-only", action="store_true")
+    parser.add_argument("--base", type=Path)
     arguments = parser.parse_args()
     text = (ROOT / "Dockerfile").read_text()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        programs = Path(sys.executable).parent
-        if not arguments.entry_only:
-            programs = install(text, folder, arguments.index)
+        programs = install(text, folder, arguments.index, arguments.base)
         name, *more = entry_point(text)
         generate([str(programs / name), *more], folder)
     print("the Dockerfile's commands work here")

@@ -4,7 +4,7 @@
 
 Each configuration is planned in one process and trained in another: a few steps of the real loop on random pictures,
 without ticks. Measured are the wall-clock seconds of a step (phases at their share) and the peak memory: on a CPU the
-process's largest resident size less what it had before the networks were made, on a GPU the most that was allocated.
+process's largest resident size, on a GPU the most that was allocated.
 """
 
 from __future__ import annotations
@@ -61,8 +61,6 @@ def resident() -> int:
 
 def measure(config: TrainConfig, device: torch.device, steps: int) -> tuple[float, int]:
     """Seconds of a step and peak bytes of training."""
-    warm_up()
-    before = resident()
     run = build_run(config, device)
     augment = run.state.augment
     augment.p.fill_(0.5)
@@ -79,15 +77,8 @@ def measure(config: TrainConfig, device: torch.device, steps: int) -> tuple[floa
     run.loader.close()
     every = {phase.name: phase.every for phase in run.state.phases}
     step = sum(float(np.median(found[1:])) / every[name] for name, found in seconds.items())
-    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident() - before
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident()
     return step, peak
-
-
-def warm_up() -> None:
-    """Lets the libraries load what they load at the first product, convolution and gradient."""
-    x = torch.randn(2, 8, 16, 16, requires_grad=True)
-    torch.nn.functional.conv2d(x, torch.randn(8, 8, 3, 3)).sum().backward()
-    torch.randn(64, 64) @ torch.randn(64, 64)
 
 
 def child(what: str, name: str, folder: str, steps: str, threads: str) -> None:
@@ -98,7 +89,7 @@ def child(what: str, name: str, folder: str, steps: str, threads: str) -> None:
     config = configuration(name, Path(folder))
     if what == "plan":
         plan = predict(config, open_training_data(config), device)
-        print(json.dumps([plan.seconds_per_kimg * plan.batch_size / 1000, plan.peak_bytes]))
+        print(json.dumps([plan.seconds_per_kimg * plan.batch_size / 1000, plan.process_bytes]))
     else:
         print(json.dumps(measure(config, device, int(steps))))
 

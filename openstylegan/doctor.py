@@ -39,6 +39,7 @@ EXTRAS = (
     ("plots", "matplotlib", "curve.png"),
     ("tensorboard", "tensorboard", "TensorBoard events"),
     ("lmdb", "lmdb", "datasets in LMDB"),
+    ("onnx", "onnxruntime", "openstylegan export to ONNX"),
 )
 """(extra, distribution, what it is for): `pip install 'openstylegan[extra]'`."""
 

@@ -60,10 +60,13 @@ def test_its_commands_parse_and_its_files_exist() -> None:
 
 
 def test_torch_of_a_fixed_version_comes_first() -> None:
-    torch, package, *_ = dockerfile.commands(TEXT)
-    assert "--constraint constraints-cpu.txt" in torch and torch.split(";")[0].startswith('if [ -n "$TORCH_INDEX" ]')
+    without, torch, package, *rest = dockerfile.commands(TEXT)
+    assert "--constraint constraints-cpu.txt" in torch and torch.startswith('if [ -n "$TORCH_INDEX" ]')
     assert re.search(r"^torch==\d", (ROOT / "constraints-cpu.txt").read_text(), re.MULTILINE)
-    assert package.endswith('".[features]"')
+    # A base image's own torch stays: everything but torch is of the versions tested.
+    assert without == "grep -v '^torch==' constraints-cpu.txt > constraints.txt"
+    assert "--constraint constraints.txt" in package and package.endswith('".[features]"')
+    assert all(command.startswith(dockerfile.OF_THE_IMAGE) for command in rest)
 
 
 def test_the_entry_point_generates(tmp_path: Path) -> None:

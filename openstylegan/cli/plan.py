@@ -62,7 +62,7 @@ def show(found: Plan, console: Console) -> None:
                         for block, num in (*blocks.items(), ("together", sum(blocks.values())))]),
         ("Memory of a process", [*((part, size(num)) for part, num in found.bytes_by_part.items()),
                                  ("tensors at the peak", size(found.peak_bytes)),
-                                 ("the program itself", size(found.program_bytes))]),
+                                 ("the process, of the device", size(found.process_bytes))]),
     ]  # fmt: skip
     for title, rows in tables:
         table = new_table(title, "")

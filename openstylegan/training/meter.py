@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 READ_BY_HOST = torch.ops.aten._local_scalar_dense.default
-CONVOLUTION_SHARE, MEMORY_SHARE, OVERHEADS = 0.97, 0.27, 18.0
+CONVOLUTION_SHARE, MEMORY_SHARE, OVERHEADS = 1.0, 0.4, 13.0
 """What training steps reach of the rates of `measure_machine`, and how many of its overheads an operation costs with
-the Python and autograd around it. Fitted to 20 phases of five StyleGAN2 steps on one CPU core (16 to 128 px, 2e8 to
-3e11 operations, float32 and bfloat16), each of which they meet to 18 %; nothing was fitted on a GPU."""
+the Python and autograd around it. Fitted to StyleGAN2 steps of 16 to 128 px on one CPU core (`benchmarks/plan.py` says
+how near they come); nothing was fitted on a GPU."""
 PEAK_SHAPE = (8, 256, 32)
 """Batch, channels and side of the 3x3 convolution that is measured."""
 BANDWIDTH_BYTES = 2**22

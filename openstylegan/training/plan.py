@@ -41,6 +41,9 @@ SIMULATED_MICRO_BATCHES = 2
 """More of them cost the same again, and no more memory."""
 AUGMENTED_PICTURES = 8
 CPU = torch.device("cpu")
+LIBRARY_BYTES, KEPT_SHARE = 100 * 2**20, 1.5
+"""What training takes on a CPU beside its tensors: libraries' own memory, and freed memory that the allocator keeps, as
+a multiple of the tensors' peak. Measured on the configurations of `benchmarks/plan.py`."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,10 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The prediction for a run. Bytes are of one process; `program_bytes` is what it takes before any tensor.
+    """The prediction for a run. Bytes are of one process: `peak_bytes` those in tensors, to which `bytes_by_part` sums.
 
-    `bytes_by_part` sums to `peak_bytes`. Seconds are of `processes` together (on a CPU they share its cores).
+    `process_bytes` is what the process takes of the device: on a GPU the tensors, on a CPU its whole resident size.
+    Seconds are of `processes` together (on a CPU they share its cores).
     """
 
     device: str
@@ -71,7 +75,7 @@ class Plan:
     flops_per_image: float
     bytes_by_part: dict[str, int]
     peak_bytes: int
-    program_bytes: int
+    process_bytes: int
     augment_seconds_per_image: float
     seconds_per_kimg: float
     total_seconds: float
@@ -273,7 +277,7 @@ def summarize(
         flops_per_image=sum(p.flops / p.every for p in phases.values()) / stage.batch_size,
         bytes_by_part={**own.fixed_bytes, "gradients, activations, temporaries": rest},
         peak_bytes=peak,
-        program_bytes=program_bytes,
+        process_bytes=program_bytes + round(LIBRARY_BYTES + KEPT_SHARE * peak) if device.type == "cpu" else peak,
         augment_seconds_per_image=augment_seconds,
         seconds_per_kimg=per_kimg,
         total_seconds=total if config.max_minutes is None else min(total, config.max_minutes * 60),

@@ -46,6 +46,7 @@ def test_parameters_and_memory_are_those_of_the_run(pictures: Path, small: Plan)
     assert small.bytes_by_part["weights"] == sum(t.numel() * t.element_size() for t in tensors)
     moments = sum(8 * p.numel() + 4 for m in (run.state.G, run.state.D) for p in m.parameters())
     assert small.bytes_by_part["optimizers"] == moments
+    assert small.process_bytes > small.peak_bytes + 100 * 2**20, "with the program and its libraries"
     assert sum(small.bytes_by_part.values()) == small.peak_bytes == max(p.peak_bytes for p in small.phases.values())
 
 
@@ -99,4 +100,4 @@ def test_the_command(pictures: Path, small: Plan, capsys: pytest.CaptureFixture[
     assert "no effect" in capsys.readouterr().err
     show(small, Console(width=100))
     shown = capsys.readouterr().out
-    assert all(word in shown for word in ("G mapping", "D b16", "Dreg", "GFLOP an image", "the program itself"))
+    assert all(word in shown for word in ("G mapping", "D b16", "Dreg", "GFLOP an image", "the process"))
