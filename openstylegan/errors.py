@@ -6,8 +6,12 @@ from __future__ import annotations
 class InputError(ValueError):
     """An input that cannot be used. The message is one line: what was expected, what came, what to do.
 
-    The command line prints it without a traceback and exits with code 2; from Python it is a `ValueError`.
+    The command line prints it without a traceback and exits with code 2; from Python it is a `ValueError`. What it
+    quotes may come from a file that is not trusted, so line ends and control characters become spaces.
     """
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else " " for c in message))
 
 
 class ProcessFailed(RuntimeError):

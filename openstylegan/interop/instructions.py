@@ -91,7 +91,7 @@ def unicode_line(m: Machine) -> None:
     """UNICODE: text with escapes, in a line."""
     line = m.line()
     m.meter.charge(60 + 4 * len(line))
-    m.push(str(line, "raw-unicode-escape"))
+    m.push(codecs.raw_unicode_escape_decode(line)[0])  # the codec by name would be imported
 
 
 def byte_array(m: Machine) -> None:
