@@ -12,6 +12,7 @@ parameter begins with a new `FrozenWeights`. Measured on one core, a StyleGAN2 g
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
@@ -22,7 +23,8 @@ _CURRENT: ContextVar[FrozenWeights | None] = ContextVar("openstylegan_frozen_wei
 
 
 class FrozenWeights:
-    """A re-entrant context manager that owns what was derived: about 1.8 times the weights' own size.
+    """A context manager that owns what was derived: about 1.8 times the weights' own size. It may be entered again, also
+    by several threads at once.
 
     It is entered around each call of a network, and not across the `yield` of a generator function, which would leave
     it in force in the caller.
@@ -31,14 +33,16 @@ class FrozenWeights:
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
         self._results: set[int] = set()
-        self._tokens: list[Token[FrozenWeights | None]] = []
+        self._here = threading.local()
 
     def __enter__(self) -> FrozenWeights:
-        self._tokens.append(_CURRENT.set(self))
+        before: list[Token[FrozenWeights | None]] = getattr(self._here, "tokens", [])
+        self._here.tokens = [*before, _CURRENT.set(self)]
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        _CURRENT.reset(self._tokens.pop())
+        *self._here.tokens, last = self._here.tokens
+        _CURRENT.reset(last)
 
     def keeps(self, weight: Tensor) -> bool:
         """Whether `weight` is a parameter without gradient, or was itself derived from one."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from openstylegan.errors import InputError
 from openstylegan.images import leaves, to_uint8
 from openstylegan.networks.base import Generator
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import NoiseSource, SampleStream
 from openstylegan.sampling.transform import transform_of, transformed
 
@@ -25,7 +26,7 @@ class NumberedSampler:
     Picture i has its own latent, noise ('random', psi 1) and the label of a uniformly random one of the dataset's
     `num_items`, all keyed by (seed, i). Pictures are synthesized in groups of consecutive numbers that are never cut,
     because the rounding of a convolution depends on its batch: so a picture is the same, to the bit, whichever others
-    are asked for with it. `group_size`: None takes 16, fewer above 256 x 256. Raises `InputError` for a conditional
+    are asked for with it. The generator's weights must not change meanwhile. `group_size`: None takes 16, fewer above 256 x 256. Raises `InputError` for a conditional
     generator without labels to draw.
     """
 
@@ -42,7 +43,7 @@ class NumberedSampler:
         self.G, self.seed, self.num_items, self.labels_of = G, seed, num_items, labels
         height, width = G.image_shape[1:]
         self.group_size = group_size or max(1, min(MAX_GROUP, GROUP_PIXELS // (height * width)))
-        self.device = next(G.parameters()).device
+        self.device, self.weights = next(G.parameters()).device, FrozenWeights()
 
     @property
     def z_dim(self) -> int:
@@ -72,7 +73,9 @@ class NumberedSampler:
         z = SampleStream(self.seed, "metrics/latents", (), indices).normal((len(indices), self.z_dim))
         noise = SampleStream(self.seed, "metrics/noise", (), indices, self.device)
         ws = self.mapping(z, self.labels(indices))
-        return to_uint8(leaves(self.G.synthesis(ws, noise_mode="random", noise_source=noise))[-1]).cpu()
+        with self.weights:
+            images = self.G.synthesis(ws, noise_mode="random", noise_source=noise)
+        return to_uint8(leaves(images)[-1]).cpu()
 
     def labels(self, indices: Sequence[int]) -> Tensor:
         """The labels [n, c_dim] of uniformly random pictures of the dataset."""
@@ -90,6 +93,6 @@ class NumberedSampler:
     @torch.no_grad()
     def synthesis(self, ws: Tensor, noise: NoiseSource, transform: Tensor | None = None) -> Tensor:
         """Images [n, C, H, W] in float32. Raises `InputError` for a transform of a generator that has none."""
-        with transformed(self.G, transform):
+        with transformed(self.G, transform), self.weights:
             images = self.G.synthesis(ws, noise_mode="random", noise_source=noise, force_fp32=True)
         return leaves(images)[-1].float()

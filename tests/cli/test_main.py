@@ -106,7 +106,7 @@ def test_labels_that_are_not_there_are_missed(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network=none.safetensors", "--outdir=o", "--seeds=1"], "snapshot"),
+        (["--network=none.safetensors", "--outdir=o", "--seeds=1"], "expected a network"),
         (["--outdir=o"], "--network"),
         (["--network=x", "--outdir=o"], "--seeds"),
         (["--network=x", "--outdir=o", "--seeds=1", "--noise-mode=loud"], "noise"),

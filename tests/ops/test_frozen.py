@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 import torch
 from torch import nn
@@ -76,3 +79,18 @@ def test_a_generator_draws_the_same_pictures(precision, batch):
             got = G(z, noise_mode="const")
         tolerance = 2e-6 if precision == "float32" else 2e-2
         assert (got - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_several_threads_may_enter_at_once():
+    weight, weights, make = nn.Parameter(torch.ones(3), requires_grad=False), FrozenWeights(), counted()[0]
+    barrier = Barrier(4)
+
+    def work(_: int) -> bool:
+        with weights:
+            barrier.wait(10)
+            derived(weight, "double", make)
+            inside = kept(weight)
+        return inside and not kept(weight)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
