@@ -2,6 +2,7 @@
 
 from openstylegan.losses.adversarial import HingeD, HingeG, LogisticD, LogisticG
 from openstylegan.losses.base import ForwardPass, LossTerm
+from openstylegan.losses.controllers import BrownianD, BrownianG
 from openstylegan.losses.path_length import PathLength
 from openstylegan.losses.penalties import R1
 
@@ -12,6 +13,11 @@ LOSS_TERMS: dict[str, type[LossTerm]] = {
     "hinge_d": HingeD,
     "r1": R1,
     "path_length": PathLength,
+    "bmc_g": BrownianG,
+    "bmc_d": BrownianD,
 }
 
-__all__ = ["LOSS_TERMS", "R1", "ForwardPass", "HingeD", "HingeG", "LogisticD", "LogisticG", "LossTerm", "PathLength"]
+__all__ = [
+    "LOSS_TERMS", "R1", "BrownianD", "BrownianG", "ForwardPass", "HingeD", "HingeG", "LogisticD", "LogisticG", "LossTerm",
+    "PathLength",
+]  # fmt: skip

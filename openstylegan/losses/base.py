@@ -37,6 +37,9 @@ class ForwardPass(Protocol):
     def stream(self, purpose: str, num: int) -> NoiseSource:
         """Random numbers of the first `num` samples, for one purpose."""
 
+    def step_stream(self, purpose: str) -> NoiseSource:
+        """Random numbers of the step: the same for all samples, micro-batches, processes and phases."""
+
     def report(self, name: str, values: Tensor) -> None:
         """Adds `values` to the statistic `name` of this tick."""
 
@@ -52,11 +55,14 @@ class LossTerm(nn.Module):
 
     `needs` names the images whose gradient it takes: any of "real_images", "fake_images". Running state lives in
     buffers and changes in `update_statistics` only, so that every process and every cut of the batch agrees on it.
-    A term that needs a number of the whole batch inside its loss sets `surveys` and defines `survey`.
+    A term that needs a number of the whole batch inside its loss sets `surveys` and defines `survey`. One that sets
+    `watches_real_logits` gets the mean square of D at real pictures, [1], after every phase of the discriminator that
+    looked at them, whichever player's term it is.
     """
 
     needs: frozenset[str] = frozenset()
     surveys: bool = False
+    watches_real_logits: bool = False
 
     def forward(self, f: ForwardPass) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define forward")

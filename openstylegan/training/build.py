@@ -157,8 +157,9 @@ def step_context(config: TrainConfig, state: TrainState) -> StepContext:
     """What the phases of a run need of it."""
     networks = (state.G, state.D, state.augment)
     blur = FadingBlur.of(config.blur)
+    watchers = tuple(t for p in state.phases for t in p.terms if t.watches_real_logits)
     return StepContext(
-        networks, state.stats, state.health, config.seed, config.style_mixing_prob, config.nonfinite, blur
+        networks, state.stats, state.health, config.seed, config.style_mixing_prob, config.nonfinite, blur, watchers
     )
 
 

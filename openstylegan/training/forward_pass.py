@@ -15,7 +15,7 @@ from openstylegan.augment import Augment, FadingBlur
 from openstylegan.images import Images, map_images
 from openstylegan.losses import LossTerm
 from openstylegan.networks.base import Discriminator, Generator
-from openstylegan.randomness import SampleStream, numpy_generator
+from openstylegan.randomness import BatchStream, SampleStream, generator, numpy_generator
 from openstylegan.training.stats import moments
 
 
@@ -41,6 +41,10 @@ class Moment:
     def stream(self, purpose: str, positions: Sequence[int], device: torch.device) -> SampleStream:
         """Numbers that belong to the samples at `positions` of this batch."""
         return SampleStream(self.seed, f"{self.phase}/{purpose}", (self.cur_nimg,), positions, device)
+
+    def step_stream(self, purpose: str) -> BatchStream:
+        """Numbers that belong to the step, whatever the phase."""
+        return BatchStream(generator(self.seed, f"step/{purpose}", self.cur_nimg))
 
     def mixing_cutoff(self, num_ws: int, probability: float) -> int:
         """The layer from which styles are mixed, one for the whole batch; `num_ws` when they are not."""
@@ -70,12 +74,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a phase makes pictures and shows them to the discriminator, and whether the generator's running statistics
-    follow them."""
+    """How a phase makes pictures and shows them to the discriminator, whether the generator's running statistics
+    follow them, and which terms watch the discriminator at real ones."""
 
     style_mixing_prob: float
     blur: FadingBlur
     updates_statistics: bool
+    watchers: tuple[LossTerm, ...] = ()
 
 
 class ForwardPass:
@@ -115,6 +120,9 @@ class ForwardPass:
     def host_stream(self, purpose: str, num: int) -> SampleStream:
         """As `stream`, drawn on the CPU: the same numbers on every device, and no wait for the GPU to read them."""
         return self.moment.stream(purpose, self.batch.positions[:num], torch.device("cpu"))
+
+    def step_stream(self, purpose: str) -> BatchStream:
+        return self.moment.step_stream(purpose)
 
     def report(self, name: str, values: Tensor) -> None:
         self.tally.report(name, values)
@@ -183,6 +191,8 @@ class ForwardPass:
         logits = self.discriminate(self.reals, self.batch.labels, "real")
         if self.player == "D":
             self.tally.track(self.augment, logits.sign().flatten())
+            for term in self.recipe.watchers:
+                self.tally.track(term, logits.square().flatten())
         return logits
 
     @cached_property

@@ -47,7 +47,7 @@ class Health:
 
 @dataclass
 class StepContext:
-    """What a phase needs of the run."""
+    """What a phase needs of the run. `watchers` are the terms, of any phase, that watch D at real pictures."""
 
     networks: tuple[Generator, Discriminator, Augment]
     stats: Stats
@@ -56,6 +56,7 @@ class StepContext:
     style_mixing_prob: float
     nonfinite: str
     blur: FadingBlur = field(default_factory=FadingBlur)
+    watchers: tuple[LossTerm, ...] = ()
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Phase:
             batch,
             moment,
             tally,
-            Recipe(context.style_mixing_prob, context.blur, self.updates_statistics),
+            Recipe(context.style_mixing_prob, context.blur, self.updates_statistics, context.watchers),
             surveyed,
         )
 
