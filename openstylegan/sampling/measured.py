@@ -26,8 +26,8 @@ class NumberedSampler:
     Picture i has its own latent, noise ('random', psi 1) and the label of a uniformly random one of the dataset's
     `num_items`, all keyed by (seed, i). Pictures are synthesized in groups of consecutive numbers that are never cut,
     because the rounding of a convolution depends on its batch: so a picture is the same, to the bit, whichever others
-    are asked for with it. The generator's weights must not change meanwhile. `group_size`: None takes 16, fewer above 256 x 256. Raises `InputError` for a conditional
-    generator without labels to draw.
+    are asked for with it. The generator's weights must not change meanwhile. `group_size`: None takes 16, fewer above
+    256 x 256. Raises `InputError` for a conditional generator without labels to draw.
     """
 
     def __init__(
