@@ -23,10 +23,11 @@ _CURRENT: ContextVar[FrozenWeights | None] = ContextVar("openstylegan_frozen_wei
 
 
 class FrozenWeights:
-    """A context manager that owns what was derived, about 1.8 times the size of the weights. It may be entered again, also
-    by several threads at once.
+    """A context manager that owns what was derived, about 1.8 times the size of the weights.
 
-    It is entered around each call of a network, and not across the `yield` of a generator function, which would leave
+    It may be entered again, and by several threads at once.
+
+    It is entered around each call of a network, not across the `yield` of a generator function, which would leave
     it in force in the caller.
     """
 
