@@ -60,8 +60,7 @@ class Step:
     """The phases of a training step, each callable on its own."""
 
     def __init__(self, resolution: int, batch: int, channel_base: int, precision: str):
-        options = Options(batch=batch, aug="noaug", cbase=channel_base, precision=precision)  # type: ignore[arg-type]
-        config = make_config(options, "random", resolution)
+        config = self.config(resolution, batch, channel_base, precision)
         G, D = (self.network(config, player, resolution) for player in ("generator", "discriminator"))
         players = {"G": Player("G", G, config.generator, 4), "D": Player("D", D, config.discriminator, 16)}
         self.context = StepContext((G, D, AUGMENTS["none"]()), Stats(), Health(), 0, config.style_mixing_prob, "stop")
@@ -70,6 +69,12 @@ class Step:
         reals = torch.rand(batch, 3, resolution, resolution) * 2 - 1
         nothing = torch.zeros(batch, 0)
         self.batch = Batch(reals, nothing, nothing, list(range(batch)))
+
+    @staticmethod
+    def config(resolution: int, batch: int, channel_base: int, precision: str) -> TrainConfig:
+        """What is trained: subclasses train something else."""
+        options = Options(batch=batch, aug="noaug", cbase=channel_base, precision=precision)  # type: ignore[arg-type]
+        return make_config(options, "random", resolution)
 
     @staticmethod
     def network(config: TrainConfig, player: str, resolution: int) -> Any:
