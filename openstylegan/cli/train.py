@@ -101,7 +101,7 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     return NewRun(
         config=with_overrides(config, parse_settings(asked.settings)),
         preset=preset.make_config(dataclasses.replace(defaults, **required), path, resolution),
-        name=preset.describe(options, path, set(typed)),
+        name=preset.describe(options, path, set(typed)) + ("" if options.bmc == "none" else f"-bmc-{options.bmc}"),
         notes=tuple(notes_on(cfg, preset, config, asked.family)),
     )
 

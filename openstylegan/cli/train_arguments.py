@@ -72,6 +72,20 @@ class TrainArguments:
     """Learning rate of the generator."""
     dlr: float | None = None
     """Learning rate of the discriminator."""
+    bmc: Literal["none", "g", "d", "both"] | None = None
+    """Brownian Motion Controller: on the generator, the discriminator, or both (none)."""
+    bmc_rho1: float | None = None
+    """Strength of its linear part (0.1)."""
+    bmc_rho2: float | None = None
+    """Strength of its superlinear part (0.01)."""
+    bmc_beta: float | None = None
+    """Exponent of its superlinear part (2)."""
+    bmc_mean: float | None = None
+    """Mean of its noise; a negative one pulls the discriminator's logits to zero (0)."""
+    bmc_std: float | None = None
+    """Standard deviation of its noise (1)."""
+    bmc_noise: Literal["step", "image"] | None = None
+    """One draw of its noise a step, or one an image (step)."""
     desc: str | None = None
     """Text at the end of the run folder's name."""
     metrics: str | None = None

@@ -18,6 +18,6 @@ LOSS_TERMS: dict[str, type[LossTerm]] = {
 }
 
 __all__ = [
-    "LOSS_TERMS", "R1", "BrownianD", "BrownianG", "ForwardPass", "HingeD", "HingeG", "LogisticD", "LogisticG", "LossTerm",
-    "PathLength",
+    "LOSS_TERMS", "R1", "BrownianD", "BrownianG", "ForwardPass", "HingeD", "HingeG", "LogisticD", "LogisticG",
+    "LossTerm", "PathLength",
 ]  # fmt: skip

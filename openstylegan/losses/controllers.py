@@ -111,7 +111,7 @@ class BrownianD(BrownianController):
 
 
 class BrownianG(BrownianController):
-    """The controller on the generator: D(G(z)) leads; the mean square of D(x) is that of D's latest phase, 0 before it."""
+    """The controller on the generator: D(G(z)) leads; D(x) is as large as in D's latest phase, 0 before the first."""
 
     watches_real_logits = True
 

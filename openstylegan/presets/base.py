@@ -5,12 +5,13 @@ A new family is one file with a `PRESET`, and a line for each of its configurati
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from openstylegan.config import DataConfig, OutputConfig, Precision, TrainConfig
+from openstylegan.config import Component, DataConfig, OutputConfig, PhaseConfig, Precision, TrainConfig
 from openstylegan.errors import InputError
 
 INFINITY = float("inf")
@@ -18,7 +19,8 @@ INFINITY = float("inf")
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """Options that every family has: about the pictures, the length, the batch and the machine. None: the family's."""
+    """Options that every family has: about the pictures, the length, the batch, the machine, and the Brownian Motion
+    Controller (`controlled`). None: the family's, or the controller's own."""
 
     cfg: str = ""
     gpus: int = 1
@@ -35,6 +37,13 @@ class CommonOptions:
     workers: int = 3
     precision: Precision = "float32"
     nonfinite: Literal["skip", "stop"] = "skip"
+    bmc: Literal["none", "g", "d", "both"] = "none"
+    bmc_rho1: float | None = None
+    bmc_rho2: float | None = None
+    bmc_beta: float | None = None
+    bmc_mean: float | None = None
+    bmc_std: float | None = None
+    bmc_noise: Literal["step", "image"] | None = None
     output: OutputConfig = field(default_factory=OutputConfig)
 
 
@@ -114,6 +123,29 @@ def check_source(resume: str | None, init_from: str | None) -> None:
     """Raises `InputError` when weights are to come from two places."""
     if resume is not None and init_from is not None:
         raise InputError("expected --resume or --init-from, got both; weights can come from one place only")
+
+
+def controlled(phases: Iterable[PhaseConfig], options: CommonOptions) -> tuple[PhaseConfig, ...]:
+    """`phases` with the Brownian Motion Controller (arXiv 2306.10468) of the players that `options.bmc` names, in the
+    first phase of each that is not lazy. Raises `InputError`, also for options of a controller that is not there."""
+    names = ("rho1", "rho2", "beta", "mean", "std", "noise")
+    given = {name: value for name in names if (value := getattr(options, f"bmc_{name}")) is not None}
+    if options.bmc == "none" and given:
+        raise InputError(f"--bmc-{next(iter(given))} has no effect with --bmc=none; give --bmc=g, d or both")
+    lowest = {"rho1": 0.0, "rho2": 0.0, "beta": 1.0, "std": 0.0}
+    check_limits((f"bmc-{name}", given.get(name), low, INFINITY) for name, low in lowest.items())
+    if given.get("rho1") == given.get("rho2") == 0 or (given.get("std") == 0 and not given.get("mean")):
+        raise InputError("--bmc has no effect without any strength or any noise; use --bmc=none")
+    missing = {"g": ["G"], "d": ["D"], "both": ["G", "D"], "none": []}[options.bmc]
+    found = []
+    for phase in phases:
+        if phase.player in missing and not phase.lazy:
+            missing.remove(phase.player)
+            term = Component(f"bmc_{phase.player.lower()}", given)
+            phase = dataclasses.replace(phase, terms=(*phase.terms, term))
+        found.append(phase)
+    assert not missing, f"{missing} have no phase that is not lazy"
+    return tuple(found)
 
 
 def check_augmentation(aug: str, p: float | None, target: float | None) -> None:

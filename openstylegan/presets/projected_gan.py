@@ -26,6 +26,7 @@ from openstylegan.presets.base import (
     check_micro_batch,
     check_source,
     common_limits,
+    controlled,
     data_config,
 )
 
@@ -117,7 +118,7 @@ def make_config(options: Options, data_path: str, resolution: int) -> TrainConfi
         data=data_config(options, data_path),
         generator=network,
         discriminator=judge,
-        phases=phases(),
+        phases=controlled(phases(), options),
         schedule=Component("constant", {"batch_size": options.batch, "batch_gpu": batch_gpu}),
         augment=Component("diffaugment", {"policy": "color,translation,cutout"}),
         ema=EmaConfig(options.batch * 10 / 32, 0.05 if options.resume is None else None),

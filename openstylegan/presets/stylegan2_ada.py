@@ -24,6 +24,7 @@ from openstylegan.presets.base import (
     check_micro_batch,
     check_source,
     common_limits,
+    controlled,
     data_config,
     number,
 )
@@ -223,7 +224,7 @@ def make_config(options: Options, data_path: str, resolution: int, base: BaseCon
         data=data_config(options, data_path, options.subset),
         generator=generator,
         discriminator=discriminator,
-        phases=phases(base, gamma),
+        phases=controlled(phases(base, gamma), options),
         schedule=batches(options, base),
         augment=augmentation(options, base),
         ema=EmaConfig(base.ema_kimg, base.ema_rampup if options.resume is None else None),

@@ -29,6 +29,7 @@ from openstylegan.presets.base import (
     check_micro_batch,
     check_source,
     common_limits,
+    controlled,
     data_config,
 )
 from openstylegan.registry import lookup
@@ -214,7 +215,7 @@ def make_config(options: Options, data_path: str, resolution: int) -> TrainConfi
         data=data_config(options, data_path),
         generator=network,
         discriminator=judge,
-        phases=phases(base, options.gamma),
+        phases=controlled(phases(base, options.gamma), options),
         schedule=Component("constant", {"batch_size": batch, "batch_gpu": batch_gpu}),
         augment=augmentation(options),
         blur=blur(options, base, batch),

@@ -50,6 +50,11 @@ CHARTS = (
     ChartPlan("Augmentation strength", "", (("Progress/augment", "p"),), hide_zero=True),
     ChartPlan("R1 regularization", "", (("Loss/r1_penalty", "penalty"), ("Loss/D/reg", "weighted"))),
     ChartPlan("Path length regularization", "", (("Loss/pl_penalty", "penalty"), ("Loss/G/reg", "weighted"))),
+    ChartPlan(
+        "Brownian Motion Controller",
+        "added to what is maximised",
+        (("Loss/G/bmc", "generator"), ("Loss/D/bmc", "discriminator")),
+    ),
     ChartPlan("Gradient norms", "", (("Gradients/", ""),)),
     ChartPlan("Steps left out", "since the start", (("Health/skipped_steps", "not finite"),), hide_zero=True),
     ChartPlan(

@@ -168,3 +168,10 @@ def test_two_processes_begin_with_the_same_weights_as_one(pictures: Path, tmp_pa
         assert relative_error(weights[1][name], value) < 1e-4, name
     moved = float((weights[0]["synthesis.b16.conv1.weight"] - begun["synthesis.b16.conv1.weight"]).abs().max())
     assert 0 < moved < 0.02, "two steps away from the weights of the file, not from random ones"
+
+
+def test_a_controlled_run_logs_what_the_controller_adds(pictures: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, pictures, "--batch=8", "--aug=noaug", "--bmc=both", "--bmc-mean=-0.5", "--bmc-noise=image")
+    assert run.name == "00000-pictures-auto1-kimg0.016-batch8-noaug-bmc-both"
+    last = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
+    assert all(last[f"Loss/{player}/bmc"]["std"] > 0 for player in "GD")

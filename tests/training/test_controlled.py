@@ -9,7 +9,7 @@ import pytest
 import torch
 from runs import distance, everything, make_pictures, overall_distance, projected_config, small_config, trained, weights
 
-from openstylegan.config import TrainConfig, with_overrides
+from openstylegan.config import Component, PhaseConfig, TrainConfig, to_dict, with_overrides
 from openstylegan.distributed import is_main
 from openstylegan.training.build import build_run
 from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
@@ -35,10 +35,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def phases(noise: str, loss: str = "logistic") -> list[dict[str, Any]]:
     """Both players with their controller, strong enough to be seen."""
     options = {"rho1": 0.5, "rho2": 0.2, "mean": -0.3, "noise": noise}
-    return [
-        {"name": f"{p}main", "player": p, "terms": [{"name": f"{loss}_{p.lower()}"}, {"name": f"bmc_{p.lower()}", "options": options}]}
-        for p in "GD"
-    ] + [{"name": "Dreg", "player": "D", "terms": [{"name": "r1", "options": {"gamma": 1.0}}], "every": 2, "lazy": True}]  # fmt: skip
+    main = [
+        PhaseConfig(f"{p}main", p, (Component(f"{loss}_{p.lower()}"), Component(f"bmc_{p.lower()}", options)))
+        for p in ("G", "D")
+    ]
+    return [to_dict(p) for p in (*main, PhaseConfig("Dreg", "D", (Component("r1", {"gamma": 1.0}),), 2, lazy=True))]
 
 
 def config_of(pictures: Path, noise: str = "step", **overrides: Any) -> TrainConfig:
