@@ -58,7 +58,6 @@ class TestKinds:
     @pytest.mark.parametrize(
         ("what", "name"),
         [
-            ("StyleGAN1 StyledGenerator / Discriminator forward (rosinality)", "sg1"),
             ("projected_gan pieces: SingleDisc", "pg"),
             ("MSG-StyleGAN: generator (mapping + synthesis)", "msg"),
         ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from openstylegan.networks.base import Discriminator, Generator, set_precision
 from openstylegan.networks.fastgan import FastGANGenerator
 from openstylegan.networks.projected import ProjectedDiscriminator
+from openstylegan.networks.stylegan1 import StyleGAN1Generator
+from openstylegan.networks.stylegan1_discriminator import StyleGAN1Discriminator
 from openstylegan.networks.stylegan2 import StyleGAN2Generator
 from openstylegan.networks.stylegan2_discriminator import StyleGAN2Discriminator
 from openstylegan.networks.stylegan3 import StyleGAN3Generator
@@ -13,11 +15,13 @@ __all__ = ["DISCRIMINATORS", "GENERATORS", "Discriminator", "Generator", "set_pr
 
 GENERATORS: dict[str, type[Generator]] = {
     "fastgan": FastGANGenerator,
+    "stylegan1": StyleGAN1Generator,
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
 }
 
 DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "projected": ProjectedDiscriminator,
+    "stylegan1": StyleGAN1Discriminator,
     "stylegan2": StyleGAN2Discriminator,
 }

@@ -80,6 +80,13 @@ class Generator(nn.Module):
     """(C, H, W) of the (largest) image."""
     mapping: nn.Module
     synthesis: nn.Module
+    max_lod: int = 0
+    """How many times the picture can be halved by `set_lod`: 0 for a generator that does not grow."""
+
+    @property
+    def num_ws_in_use(self) -> int:
+        """How many of the num_ws have an effect at the present level of detail: the first ones."""
+        return self.num_ws
 
     def forward(
         self,
@@ -120,6 +127,8 @@ class Discriminator(nn.Module):
     img_channels: int
     image_shape: tuple[int, int, int]
     """(C, H, W) of the (largest) image."""
+    max_lod: int = 0
+    """How many times the picture can be halved by `set_lod`: 0 for a discriminator that does not grow."""
 
     def forward(self, images: Images, c: Tensor | None = None) -> Tensor:
         """Logits [N, K] of images in [-1, 1] with labels c [N, c_dim]."""

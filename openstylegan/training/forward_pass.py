@@ -168,8 +168,9 @@ class ForwardPass:
         c = self.batch.fake_labels[:num]
         ws = self.G.mapping(self.latents("latents", num), c, update_w_avg=False)
         first = ws[:, 0]
-        cutoff = self.moment.mixing_cutoff(self.G.num_ws, self.recipe.style_mixing_prob)
-        if cutoff < self.G.num_ws:
+        in_use = self.G.num_ws_in_use
+        cutoff = self.moment.mixing_cutoff(in_use, self.recipe.style_mixing_prob)
+        if cutoff < in_use:
             second = self.G.mapping(self.latents("mixed_latents", num), c, update_w_avg=False)
             ws = torch.cat([ws[:, :cutoff], second[:, cutoff:]], dim=1)
         return first, ws

@@ -18,6 +18,7 @@ from openstylegan.training.running import Running
 Z_DIM, W_DIM, RESOLUTION = 8, 12, 16
 
 SMALL_GENERATORS: dict[str, dict[str, Any]] = {
+    "stylegan1": {"num_layers": 2, "channels": [12, 8, 6], "fused_resolution": 16},
     "stylegan2": {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 128, "channel_max": 12}},
     "stylegan3": {"channel_base": 256, "channel_max": 12, "num_layers": 5, "margin_size": 3},
     "fastgan": {"ngf": 2, "num_classes": 10},
@@ -25,6 +26,7 @@ SMALL_GENERATORS: dict[str, dict[str, Any]] = {
 SQUARE_ONLY = {"stylegan3", "fastgan"}
 POWERS_OF_TWO_ONLY = {"fastgan"}
 SMALL_DISCRIMINATORS: dict[str, dict[str, Any]] = {
+    "stylegan1": {"channels": [12, 8, 6], "fused_resolution": 16, "mbstd_group_size": 2},
     "stylegan2": {"channel_base": 128, "channel_max": 12, "mapping_kwargs": {"num_layers": 2}},
     "projected": {"cout": 4, "width": 4, "feature_side": 64, "num_classes": 10},
 }
@@ -111,8 +113,10 @@ def test_discriminator_shapes(name, resolution, channels, c_dim):
 @pytest.mark.parametrize("c_dim", [0, 3])
 def test_gradients_reach_every_parameter_of_a_generator(name, c_dim):
     network = generator(name, c_dim=c_dim).train()
-    images = network(normal(2, Z_DIM), normal(2, c_dim))
-    sum((image * normal(*image.shape, seed=2)).sum() for image in leaves(images)).backward()
+    for lod in range(network.max_lod, -1, -1):
+        network.set_lod(lod)
+        images = network(normal(2, Z_DIM), normal(2, c_dim))
+        sum((image * normal(*image.shape, seed=2)).sum() for image in leaves(images)).backward()
     assert_reached(network)
 
 
@@ -120,7 +124,9 @@ def test_gradients_reach_every_parameter_of_a_generator(name, c_dim):
 @pytest.mark.parametrize("c_dim", [0, 3])
 def test_gradients_reach_every_parameter_of_a_discriminator(name, c_dim):
     network = discriminator(name, c_dim=c_dim).train()
-    network(network.prepare_reals(normal(4, *network.image_shape)), normal(4, c_dim)).square().sum().backward()
+    for lod in range(network.max_lod, -1, -1):
+        network.set_lod(lod)
+        network(network.prepare_reals(normal(4, *network.image_shape)), normal(4, c_dim)).square().sum().backward()
     assert_reached(network)
 
 
@@ -284,3 +290,31 @@ def test_discriminator_refuses_what_does_not_fit(name):
         network(map_images(lambda x: x[:, :1], reals), normal(4, 2))
     with pytest.raises(InputError):
         discriminator(name, resolution=3)
+
+
+@generators
+def test_the_level_of_detail_of_a_generator(name):
+    network = generator(name).eval()
+    ws = network.mapping(normal(2, Z_DIM), None)
+    for lod in range(network.max_lod + 1):
+        network.set_lod(lod)
+        top = leaves(network.synthesis(ws, noise_mode="const"))[-1]
+        assert top.shape[1:] == (3, RESOLUTION >> lod, RESOLUTION >> lod)
+        other = torch.cat([ws[:, : network.num_ws_in_use], 1 + ws[:, network.num_ws_in_use :]], dim=1)
+        assert torch.equal(leaves(network.synthesis(other, noise_mode="const"))[-1], top)
+    for lod in (-0.1, network.max_lod + 0.1):
+        with pytest.raises(InputError, match="lod"):
+            network.set_lod(lod)
+
+
+@discriminators
+def test_the_level_of_detail_of_a_discriminator(name):
+    network, pictures = discriminator(name).eval(), normal(4, 3, RESOLUTION, RESOLUTION)
+    for lod in range(network.max_lod + 1):
+        network.set_lod(lod)
+        reals = network.prepare_reals(pictures)
+        assert leaves(reals)[-1].shape[1:] == (3, RESOLUTION >> lod, RESOLUTION >> lod)
+        assert network(reals).isfinite().all()
+    for lod in (-0.1, network.max_lod + 0.1):
+        with pytest.raises(InputError, match="lod"):
+            network.set_lod(lod)

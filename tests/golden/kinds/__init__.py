@@ -23,6 +23,7 @@ from golden.kinds import (
     pickles,
     projected,
     projector,
+    stylegan1,
     stylegan3,
     video,
 )
@@ -111,7 +112,21 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("metrics_values", metrics.run_values, "metric values for", r"metrics.*\.json", metrics.looks_like_values),
     Kind("seeds_to_z", latents.run, r"z = numpy\.random\.RandomState", "seeds_to_z", latents.looks_like_latents),
-    unbuilt("sg1", "(state_dict names and shapes of the rosinality )?StyleGAN1 ", "sg1_", "StyleGAN1 networks"),
+    Kind(
+        "sg1_networks",
+        stylegan1.run_networks,
+        "StyleGAN1 StyledGenerator",
+        "sg1_thin",
+        stylegan1.looks_like_networks,
+    ),
+    Kind("sg1_units", stylegan1.run_units, "StyleGAN1 building blocks", "sg1_units", stylegan1.looks_like_units),
+    Kind(
+        "sg1_names",
+        stylegan1.run_names,
+        "state_dict names and shapes of the rosinality StyleGAN1",
+        "sg1_checkpoint",
+        stylegan1.looks_like_names,
+    ),
     Kind(
         "sg3_G",
         stylegan3.run_generator,
