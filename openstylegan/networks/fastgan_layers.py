@@ -6,13 +6,19 @@ Names of all tensors are those of Projected GAN.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openstylegan.networks.spectral import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
+from openstylegan.networks.spectral import (
+    SpectralConv2d,
+    SpectralConvTranspose2d,
+    SpectralLinear,
+    UpsampledSpectralConv2d,
+)
+from openstylegan.ops.frozen import derived
 
 MOMENTUM, EPSILON = 0.1, 1e-5
 
@@ -61,7 +67,12 @@ class NoiseInjection(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        return x if noise is None else x + (self.weight * noise).to(x.dtype)
+        scaled = self.scaled(noise, x.dtype)
+        return x if scaled is None else x + scaled
+
+    def scaled(self, noise: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        """w n in `dtype`."""
+        return None if noise is None else (self.weight * noise).to(dtype)
 
 
 class InitLayer(nn.Module):
@@ -92,9 +103,19 @@ class SkipExcitation(nn.Module):
         return large * self.main(small)
 
 
-def upsampled(x: Tensor) -> Tensor:
-    """Every pixel four times."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+def normalised(conv: SpectralConv2d, norm: BatchNorm, x: Tensor, noise: Tensor | None) -> Tensor:
+    """norm(conv(x) + noise), `noise` [N, 1, H, W] being scaled already.
+
+    By running statistics, the normalisation is multiplied into the weights: it costs nothing there.
+    """
+    if norm.training:
+        y = conv(x)
+        return norm(y if noise is None else y + noise)
+    assert norm.running_mean is not None and norm.running_var is not None
+    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight = derived(conv.weight_orig, "normalised", lambda _: conv.weight() * gain[:, None, None, None])
+    y = conv.convolved(x, weight, norm.bias - norm.running_mean * gain)
+    return y if noise is None else torch.addcmul(y, noise, gain.to(y.dtype)[:, None, None])
 
 
 class UpBlock(nn.Sequential):
@@ -106,7 +127,10 @@ class UpBlock(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, num_convs: int):
         layers: list[nn.Module] = [nn.Identity()]
         for n in range(num_convs):
-            layers.append(SpectralConv2d(out_channels if n else in_channels, 2 * out_channels, 3, padding=1))
+            wide = 2 * out_channels
+            layers.append(
+                SpectralConv2d(out_channels, wide, 3, padding=1) if n else UpsampledSpectralConv2d(in_channels, wide)
+            )
             layers += [NoiseInjection()] if num_convs > 1 else []
             layers += [BatchNorm(2 * out_channels), GLU()]
         super().__init__(*layers)
@@ -119,9 +143,13 @@ class UpBlock(nn.Sequential):
 
     def forward(self, x: Tensor, y: Tensor | None, noises: list[Tensor | None]) -> Tensor:  # type: ignore[override]
         """y is there for the conditional blocks' sake."""
-        x, left = upsampled(x), list(noises)
-        for layer in self:
-            x = layer(x, left.pop(0)) if isinstance(layer, NoiseInjection) else layer(x)
+        layers: list[Any] = list(self)[1:]
+        left = list(noises)
+        while layers:
+            conv, *layers = layers
+            noise = layers.pop(0).scaled(left.pop(0), x.dtype) if self.num_convs > 1 else None
+            norm, gate, *layers = layers
+            x = gate(normalised(conv, norm, x, noise))
         return x
 
 
@@ -132,11 +160,11 @@ class ConditionalUpBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, y_dim: int):
         super().__init__()
-        self.conv = SpectralConv2d(in_channels, 2 * out_channels, 3, padding=1)
+        self.conv = UpsampledSpectralConv2d(in_channels, 2 * out_channels)
         self.bn = ConditionalBatchNorm(2 * out_channels, y_dim)
 
     def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
-        return F.glu(self.bn(self.conv(upsampled(x)), y), dim=1)
+        return F.glu(self.bn(self.conv(x), y), dim=1)
 
 
 class ConditionalBigUpBlock(nn.Module):
@@ -146,12 +174,12 @@ class ConditionalBigUpBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, y_dim: int):
         super().__init__()
-        self.conv1 = SpectralConv2d(in_channels, 2 * out_channels, 3, padding=1)
+        self.conv1 = UpsampledSpectralConv2d(in_channels, 2 * out_channels)
         self.bn1 = ConditionalBatchNorm(2 * out_channels, y_dim)
         self.conv2 = SpectralConv2d(out_channels, 2 * out_channels, 3, padding=1)
         self.bn2 = ConditionalBatchNorm(2 * out_channels, y_dim)
         self.noise = NoiseInjection()
 
     def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
-        x = F.glu(self.bn1(self.noise(self.conv1(upsampled(x)), noises[0]), y), dim=1)
+        x = F.glu(self.bn1(self.noise(self.conv1(x), noises[0]), y), dim=1)
         return F.glu(self.bn2(self.noise(self.conv2(x), noises[1]), y), dim=1)

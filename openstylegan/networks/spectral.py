@@ -15,6 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openstylegan.ops.frozen import derived
+from openstylegan.ops.gradients import correlate
+from openstylegan.ops.paths import fast
+from openstylegan.ops.upsampled_conv import upsampled_conv2d
 
 EPSILON = 1e-12
 
@@ -22,6 +25,11 @@ EPSILON = 1e-12
 def unit(x: Tensor) -> Tensor:
     """x / max(|x|, 1e-12)."""
     return F.normalize(x, dim=0, eps=EPSILON)
+
+
+def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """`weight` in `dtype`, kept where derived weights are."""
+    return weight if weight.dtype == dtype else derived(weight, f"{dtype}", lambda w: w.to(dtype))
 
 
 class SpectralWeight(nn.Module):
@@ -89,8 +97,27 @@ class SpectralConv2d(SpectralWeight):
         self.stride, self.padding, self.groups = stride, padding, groups
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.conv2d(x, self.weight().to(x.dtype), bias, self.stride, self.padding, groups=self.groups)
+        return self.convolved(x, self.weight(), self.bias)
+
+    def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with another weight of this shape, in the dtype of x."""
+        weight, bias = in_dtype(weight, x.dtype), None if bias is None else bias.to(x.dtype)
+        if self.groups > 1 or not fast(x):
+            return F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
+        y = correlate(x, weight, self.stride, (self.padding, self.padding))
+        return y if bias is None else y + bias[:, None, None]
+
+
+class UpsampledSpectralConv2d(SpectralConv2d):
+    """The same, 3x3 with padding 1, of x with every pixel repeated: [N, I, H, W] to [N, O, 2 H, 2 W]."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """By the phases of the result (`ops.upsampled_conv`)."""
+        y = upsampled_conv2d(x, in_dtype(weight, x.dtype))
+        return y if bias is None else y + bias.to(y.dtype)[:, None, None]
 
 
 class SpectralConvTranspose2d(SpectralWeight):
@@ -100,7 +127,7 @@ class SpectralConvTranspose2d(SpectralWeight):
         super().__init__(in_channels, out_channels, kernel_size, kernel_size, rows=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, self.weight().to(x.dtype))
+        return F.conv_transpose2d(x, in_dtype(self.weight(), x.dtype))
 
 
 class SpectralLinear(SpectralWeight):
