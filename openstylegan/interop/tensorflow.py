@@ -1,6 +1,6 @@
-"""TensorFlow network pickles: StyleGAN2 (configurations E and F) and StyleGAN2-ADA.
+"""TensorFlow network pickles: StyleGAN2 (configurations E and F), StyleGAN2-ADA, and MSG-StyleGAN (`tensorflow_msg`).
 
-Papers: StyleGAN2 (arXiv 1912.04958), StyleGAN2-ADA (arXiv 2006.06676).
+Papers: StyleGAN2 (arXiv 1912.04958), StyleGAN2-ADA (arXiv 2006.06676), MSG-GAN (arXiv 1903.06048).
 
 A pickle is (G, D, Gs), Gs being the averaged generator. Each is an object of `dnnlib.tflib.network.Network` with its
 options (`static_kwargs`), its parts (`components`) and its variables. The text of the program that each carries is not
@@ -22,70 +22,15 @@ import numpy as np
 
 from openstylegan.config import Component
 from openstylegan.errors import InputError
-from openstylegan.interop.contents import Contents, StoredNetwork, describe, plain, with_filters
-from openstylegan.interop.records import Instance, printable
+from openstylegan.interop import tensorflow_msg
+from openstylegan.interop.contents import Contents, StoredNetwork, with_filters
+from openstylegan.interop.records import Instance
 from openstylegan.interop.tensorflow_names import DISCRIMINATOR_RULES, GENERATOR_RULES, translate
+from openstylegan.interop.tensorflow_network import TensorFlowNetwork, refuse_unknown, taken
 
 SOURCE = "tensorflow"
 NETWORK = ("dnnlib.tflib.network", "Network")
 ORDER = ("G", "D", "G_ema")
-WITHOUT_EFFECT = ("truncation_psi", "truncation_cutoff", "style_mixing_prob", "structure", "fused_modconv")
-"""Options that say how a network is called or computed; truncation is a choice of the caller here."""
-
-
-@dataclass(frozen=True)
-class TensorFlowNetwork:
-    """A stored network: `options` are its static_kwargs, `variables` those of all its parts as `component/name`."""
-
-    name: str
-    version: int
-    build: str
-    """The names of the functions that built it and its parts, such as "G_main"."""
-    options: dict[str, Any]
-    variables: dict[str, Any]
-    parts: dict[str, TensorFlowNetwork]
-    counts_inputs: bool
-
-    @classmethod
-    def of(cls, value: Any) -> TensorFlowNetwork:
-        """The network that an object of the file is. Raises `InputError`."""
-        state = value.state if isinstance(value, Instance) else None
-        if not isinstance(state, dict) or not isinstance(state.get("variables"), list):
-            raise InputError(f"expected a TensorFlow network with its variables, got {describe(value)}; is it damaged?")
-        parts = {str(k): cls.of(v) for k, v in (state.get("components") or {}).items()}
-        variables = {}
-        for entry in state["variables"]:
-            if not isinstance(entry, tuple | list) or len(entry) != 2 or not isinstance(entry[0], str):
-                raise InputError(f"expected variables as (name, value), got {describe(entry)}; is it damaged?")
-            variables[entry[0]] = entry[1]
-        for part, network in parts.items():
-            variables.update({f"{part}/{name}": array for name, array in network.variables.items()})
-        options, version = plain(state.get("static_kwargs") or {}), state.get("version")
-        if not isinstance(options, dict) or not isinstance(version, int):
-            raise InputError("expected a TensorFlow network with static_kwargs and a version; is it damaged?")
-        build, name = printable(str(state.get("build_func_name"))), printable(str(state.get("name")))
-        return cls(name, version, build, options, variables, parts, "num_inputs" in state)
-
-    def built_by(self, part: str) -> str:
-        """The name of the function that built a part, empty when there is no such part."""
-        return self.parts[part].build if part in self.parts else ""
-
-
-def taken(options: Mapping[str, Any], table: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """The options of `table` (their name -> our name, default), under our names."""
-    return {ours: options.get(theirs, default) for theirs, (ours, default) in table.items()}
-
-
-def refuse_unknown(network: TensorFlowNetwork, *tables: Mapping[str, Any]) -> None:
-    """Raises `InputError` for an option whose effect is not known."""
-    known = {name for table in tables for name in table} | set(WITHOUT_EFFECT)
-    if network.options.get("label_size", 0) == 0:
-        known.add("conditioning")
-    unknown = sorted(network.options.keys() - known)
-    if unknown:
-        names = ", ".join(f"'{printable(name)}'" for name in unknown[:5])
-        raise InputError(f"its TensorFlow network {network.name} has the option {names}, which is not known here")
-
 
 G_SIZES = {
     "latent_size": ("z_dim", 512),
@@ -216,10 +161,7 @@ def is_stylegan2_generator(network: TensorFlowNetwork) -> bool:
 
 GENERATOR_LAYOUTS = (
     Layout(is_stylegan2_generator, generator),
-    Layout(
-        lambda n: n.build == "G_style" and n.counts_inputs,
-        named_only("an MSG-StyleGAN generator (TensorFlow)", "msg_stylegan"),
-    ),
+    Layout(lambda n: n.build == "G_style" and n.counts_inputs, tensorflow_msg.generator),
     Layout(lambda n: n.build == "G_style", named_only("a StyleGAN generator (TensorFlow)", "stylegan1_tensorflow")),
     Layout(
         lambda n: n.build == "G_main",
@@ -229,10 +171,7 @@ GENERATOR_LAYOUTS = (
 )
 DISCRIMINATOR_LAYOUTS = (
     Layout(lambda n: n.build in ("D_main", "D_stylegan2"), discriminator),
-    Layout(
-        lambda n: n.build == "D_basic" and n.counts_inputs,
-        named_only("an MSG-StyleGAN discriminator (TensorFlow)", "msg_stylegan"),
-    ),
+    Layout(lambda n: n.build == "D_basic" and n.counts_inputs, tensorflow_msg.discriminator),
     Layout(lambda n: True, named_only("a discriminator of an older TensorFlow program", "unknown")),
 )
 

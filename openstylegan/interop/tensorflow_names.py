@@ -114,6 +114,41 @@ DISCRIMINATOR_RULES: tuple[Rule, ...] = (
 )
 
 
+def msg_layer(theirs: str, ours: str) -> list[Rule]:
+    """The rules of what ends a layer of MSG-StyleGAN's generator."""
+    return [
+        (rf"{theirs}/Noise/weight", rf"{ours}.noise_weight", as_is),
+        (rf"{theirs}/bias", rf"{ours}.bias", as_is),
+        *pair(rf"{theirs}/StyleMod", rf"{ours}.style", DENSE),
+    ]
+
+
+MSG_GENERATOR_RULES: tuple[Rule, ...] = (
+    (r"dlatent_avg", r"mapping.w_avg", as_is),
+    (r"mapping/LabelConcat/weight", r"mapping.label.weight", DENSE),
+    *pair(r"mapping/Dense(\d+)", r"mapping.fc\1", DENSE),
+    (r"synthesis/4x4/Const/const", r"synthesis.b4.conv0.const", first),
+    *msg_layer(r"synthesis/4x4/Const", r"synthesis.b4.conv0"),
+    (r"synthesis/4x4/Conv/weight", r"synthesis.b4.conv1.conv.weight", KERNEL),
+    *msg_layer(r"synthesis/4x4/Conv", r"synthesis.b4.conv1"),
+    (rf"synthesis/{SIDE}/Conv0_up/weight", r"synthesis.b\1.conv0.conv.weight", KERNEL),
+    *msg_layer(rf"synthesis/{SIDE}/Conv0_up", r"synthesis.b\1.conv0"),
+    (rf"synthesis/{SIDE}/Conv1/weight", r"synthesis.b\1.conv1.conv.weight", KERNEL),
+    *msg_layer(rf"synthesis/{SIDE}/Conv1", r"synthesis.b\1.conv1"),
+    *pair(r"synthesis/(\d+)x/ToRGB", r"synthesis.b\1.torgb", KERNEL),
+    (r"synthesis/(\d+)x/noise(\d)", r"synthesis.b\1.conv\2.noise_const", noise),
+)
+MSG_DISCRIMINATOR_RULES: tuple[Rule, ...] = (
+    *pair(r"FromRGB_lod0", r"fromrgb", KERNEL),
+    (rf"{SIDE}/combine/weight", r"b\1.combine.weight", KERNEL),
+    *pair(rf"{SIDE}/Conv0", r"b\1.conv0", KERNEL),
+    *pair(rf"{SIDE}/Conv1_down", r"b\1.conv1", KERNEL),
+    *pair(r"4x4/Conv", r"b4.conv", KERNEL),
+    *pair(r"4x4/Dense0", r"b4.fc", DENSE),
+    *pair(r"4x4/Dense1", r"b4.out", DENSE),
+)
+
+
 def noise_name(number: int) -> str:
     """noise0 belongs to 4x4's only layer, noise 2n - 5 and 2n - 4 to the two layers of 2^n x 2^n."""
     if number == 0:

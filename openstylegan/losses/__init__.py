@@ -3,6 +3,7 @@
 from openstylegan.losses.adversarial import HingeD, HingeG, LogisticD, LogisticG
 from openstylegan.losses.base import ForwardPass, LossTerm
 from openstylegan.losses.controllers import BrownianD, BrownianG
+from openstylegan.losses.multi_scale import ScaleR1, ScaleR2
 from openstylegan.losses.path_length import PathLength
 from openstylegan.losses.penalties import R1
 
@@ -12,6 +13,8 @@ LOSS_TERMS: dict[str, type[LossTerm]] = {
     "hinge_g": HingeG,
     "hinge_d": HingeD,
     "r1": R1,
+    "scale_r1": ScaleR1,
+    "scale_r2": ScaleR2,
     "path_length": PathLength,
     "bmc_g": BrownianG,
     "bmc_d": BrownianD,
@@ -19,5 +22,5 @@ LOSS_TERMS: dict[str, type[LossTerm]] = {
 
 __all__ = [
     "LOSS_TERMS", "R1", "BrownianD", "BrownianG", "ForwardPass", "HingeD", "HingeG", "LogisticD", "LogisticG",
-    "LossTerm", "PathLength",
+    "LossTerm", "PathLength", "ScaleR1", "ScaleR2",
 ]  # fmt: skip

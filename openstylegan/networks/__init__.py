@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from openstylegan.networks.base import Discriminator, Generator, set_precision
 from openstylegan.networks.fastgan import FastGANGenerator
+from openstylegan.networks.msg import MSGGenerator
+from openstylegan.networks.msg_discriminator import MSGDiscriminator
 from openstylegan.networks.projected import ProjectedDiscriminator
 from openstylegan.networks.stylegan1 import StyleGAN1Generator
 from openstylegan.networks.stylegan1_discriminator import StyleGAN1Discriminator
@@ -15,12 +17,14 @@ __all__ = ["DISCRIMINATORS", "GENERATORS", "Discriminator", "Generator", "set_pr
 
 GENERATORS: dict[str, type[Generator]] = {
     "fastgan": FastGANGenerator,
+    "msg_stylegan": MSGGenerator,
     "stylegan1": StyleGAN1Generator,
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
 }
 
 DISCRIMINATORS: dict[str, type[Discriminator]] = {
+    "msg_stylegan": MSGDiscriminator,
     "projected": ProjectedDiscriminator,
     "stylegan1": StyleGAN1Discriminator,
     "stylegan2": StyleGAN2Discriminator,

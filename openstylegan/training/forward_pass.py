@@ -135,8 +135,10 @@ class ForwardPass:
 
     @cached_property
     def reals(self) -> Images:
+        """In the form that the discriminator judges. Smaller pictures are made inside the graph: so a gradient with
+        respect to one of several resolutions is total, including what it does through those made from it."""
         wanted = "real_images" in self.needs
-        return map_images(lambda x: x.detach().requires_grad_(wanted), self.D.prepare_reals(self.batch.reals))
+        return self.D.prepare_reals(self.batch.reals.detach().requires_grad_(wanted))
 
     @cached_property
     def fakes(self) -> Images:

@@ -15,7 +15,7 @@ from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
 PLAYERS = {"logistic_g": "G", "path_length": "G", "logistic_d": "D", "r1": "D", "hinge_g": "G", "hinge_d": "D",
-           "bmc_g": "G", "bmc_d": "D"}  # fmt: skip
+           "bmc_g": "G", "bmc_d": "D", "scale_r1": "D", "scale_r2": "D"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,8 @@ def test_a_term_reports_what_it_adds(pictures: Path, name: str) -> None:
         "hinge_g": "Loss/G/loss",
         "hinge_d": "Loss/D/loss",
         "r1": "Loss/r1_penalty",
+        "scale_r1": "Loss/r1_penalty",
+        "scale_r2": "Loss/r2_penalty",
         "path_length": "Loss/pl_penalty",
         "bmc_g": "Loss/G/bmc",
         "bmc_d": "Loss/D/bmc",

@@ -22,12 +22,14 @@ SMALL_GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan2": {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 128, "channel_max": 12}},
     "stylegan3": {"channel_base": 256, "channel_max": 12, "num_layers": 5, "margin_size": 3},
     "fastgan": {"ngf": 2, "num_classes": 10},
+    "msg_stylegan": {"num_layers": 2, "channel_base": 128, "channel_max": 12},
 }
 SQUARE_ONLY = {"stylegan3", "fastgan"}
 POWERS_OF_TWO_ONLY = {"fastgan"}
 SMALL_DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "stylegan1": {"channels": [12, 8, 6], "fused_resolution": 16, "mbstd_group_size": 2},
     "stylegan2": {"channel_base": 128, "channel_max": 12, "mapping_kwargs": {"num_layers": 2}},
+    "msg_stylegan": {"channel_base": 128, "channel_max": 12},
     "projected": {"cout": 4, "width": 4, "feature_side": 64, "num_classes": 10},
 }
 """Options that make each entry small; a new entry brings its own."""

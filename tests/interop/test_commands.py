@@ -33,7 +33,7 @@ def test_inspect_prints_text_and_json(capsys: pytest.CaptureFixture[str]) -> Non
     report = json.loads(capsys.readouterr().out)
     assert report["kind"] == "nvidia-pytorch" and report["networks"]["D"]["options"]["img_resolution"] == 32
     assert main(["inspect", str(GOLDEN / "tf_msg.pkl"), "--tensors"]) == 0
-    assert "synthesis/ToRGB_lod0/weight" in capsys.readouterr().out
+    assert "synthesis.b16.torgb.weight" in capsys.readouterr().out
 
 
 def test_a_picture_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 
 import openstylegan
 from openstylegan.errors import InputError
+from openstylegan.interop import tensorflow_msg
 from openstylegan.interop.inspect import inspect
 from openstylegan.interop.tensorflow_names import noise_name
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
@@ -189,7 +190,6 @@ def test_what_is_not_understood_is_refused_in_one_line(change: Any, message: str
 
 
 OLDER = {
-    "MSG-StyleGAN": ("G_style", {"num_inputs": 2}, "an MSG-StyleGAN generator"),
     "StyleGAN": ("G_style", {}, "a StyleGAN generator"),
     "A to D": ("G_main", {}, "configuration A to D"),
     "another": ("G_paper", {}, "unknown TensorFlow program"),
@@ -206,6 +206,53 @@ def test_older_networks_are_named(case: str, tmp_path: Path) -> None:
     assert message in inspect(tmp_path / "a.pkl").json()["networks"]["G_ema"]["is"]
 
 
-def test_msg_stylegan_s_own_file_is_named() -> None:
-    with pytest.raises(InputError, match="holds an MSG-StyleGAN generator .TensorFlow., which this version reads but"):
-        openstylegan.load(GOLDEN / "tf_msg.pkl")
+def test_msg_stylegan_s_own_file_opens() -> None:
+    networks = openstylegan.load(GOLDEN / "tf_msg.pkl")
+    assert networks.about["networks"]["G"]["name"] == networks.about["networks"]["D"]["name"] == "msg_stylegan"
+    images = networks.G_ema(torch.randn(8, 32), torch.eye(3)[torch.arange(8) % 3])
+    assert [image.shape[-1] for image in images] == [4, 8, 16]
+    assert networks.D(images, torch.eye(3)[torch.arange(8) % 3]).shape == (8, 1)
+
+
+MSG_UP = {f"synthesis/{r}x{r}/Conv0_up/weight": np.arange(9.0).reshape(3, 3, 1, 1) for r in (8, 64, 128, 256)}
+
+
+@pytest.mark.parametrize(
+    ("fused", "mirrored"),
+    [
+        ({}, {128, 256}),
+        ({"fused_scale": "auto"}, {128, 256}),
+        ({"fused_scale": True}, {8, 64, 128, 256}),
+        ({"fused_scale": False}, set()),
+    ],
+)
+def test_fused_up_convolutions_of_msg_stylegan_are_mirrored_back(fused: dict[str, Any], mirrored: set[int]) -> None:
+    found = tensorflow_msg.generator_tensors(MSG_UP, {"resolution": 256, **fused}, "G")
+    assert {int(n.split(".")[1][1:]) for n, kernel in found.items() if kernel[0, 0, 0, 0] == 8} == mirrored
+
+
+def test_msg_stylegan_s_numbered_variables_are_those_of_their_resolution() -> None:
+    numbered = {"synthesis/ToRGB_lod0/bias": 0, "synthesis/ToRGB_lod6/bias": 0, "synthesis/noise0": 0,
+                "synthesis/noise1": 0, "synthesis/noise13": 0, "synthesis/4x4/Conv/bias": 0}  # fmt: skip
+    assert list(tensorflow_msg.by_resolution(numbered, 8)) == [
+        *("synthesis/256x/ToRGB/bias", "synthesis/4x/ToRGB/bias", "synthesis/4x/noise0", "synthesis/4x/noise1"),
+        *("synthesis/256x/noise1", "synthesis/4x4/Conv/bias"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resolution": 48}, "a power of two"),
+        ({"fmap_base": "many"}, "whole numbers"),
+        ({"fused_scale": "always"}, "fused_scale"),
+        ({"use_styles": False}, "'use_styles'"),
+    ],
+)
+def test_an_msg_stylegan_generator_that_is_not_understood(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    G = tf_network("Gs", "G_style", options, {"dlatent_avg": np.zeros(512, np.float32)})
+    G.num_inputs = 2
+    with pytest.raises(InputError, match=message):
+        loaded(tmp_path / "a.pkl", G)

@@ -18,6 +18,7 @@ from golden.kinds import (
     losses,
     metrics,
     mixing,
+    msg,
     networks,
     ops,
     pickles,
@@ -156,7 +157,13 @@ KINDS: tuple[Kind, ...] = (
         has_arrays("state/synthesis.init.init.0.weight_orig", "in/z", "out/img"),
     ),
     Kind("pg_units", projected.run_units, "projected_gan pieces", "pg_units", has_arrays("diffaug/in")),
-    unbuilt("msg", "MSG-StyleGAN: ", "msg_", "MSG-StyleGAN networks"),
+    Kind(
+        "msg",
+        msg.run,
+        "MSG-StyleGAN: ",
+        "msg_",
+        has_arrays("state_G/G_synthesis/4x4/Const/const", "state_D/FromRGB_lod0/weight"),
+    ),
     Kind("gen_video", video.run, "gen_video", "gen_video", video.looks_like_video),
     Kind(
         "projector_schedule",

@@ -19,7 +19,9 @@ from golden.kinds.networks import labels
 from golden.tolerances import EXACT, STATE_SUM, network_tolerance
 
 GENERATORS = ("G_ema", "G")
-IMAGE = re.compile(r"img_(const|none)(?P<trunc>_trunc)?(?:_psi(\d)(\d+))?(?P<cutoff>_cutoff(\d+)?)?(?:_default)?")
+IMAGE = re.compile(
+    r"img_(const|none)(?P<trunc>_trunc)?(?:_psi(\d)(\d+))?(?P<cutoff>_cutoff(\d+)?)?(?:_default)?(?:/(?P<side>\d+)x\d+)?"
+)
 LOGITS = re.compile(r"logits(?:_batch\d+)?")
 REASONS = {"mbstd_group_size"}
 """Options in which the recorded conversion is known to differ from the program that wrote the pickle."""
@@ -132,12 +134,27 @@ def check_generator(
         elif match:
             own_psi, own_cutoff = image_truncation(match, psi, cutoff)
             ws = generator.mapping(z, c, truncation_psi=own_psi, truncation_cutoff=own_cutoff)
-            image = generator.synthesis(ws, noise_mode=match[1], force_fp32=True)
+            image = at_side(generator.synthesis(ws, noise_mode=match[1], force_fp32=True), match["side"])
             yield compare(document, f"{name} {part}", array, image, tolerance)
         elif part == "img":
             yield compare(document, f"{name} img", array, generator(z, c), tolerance)
         elif part == "img_first_channel":
             yield compare(document, f"{name} {part}", array, generator(z, c)[:, :1, ::2, ::2], tolerance)
+
+
+def at_side(images: Any, side: str | None) -> Tensor:
+    """The picture of one side in pixels where there are several, or the only one."""
+    if side is None:
+        return images
+    return {image.shape[-1]: image for image in images}[int(side)]
+
+
+def discriminator_images(document: Document) -> Any:
+    """Images [N, C, H, W], or a tuple of them by size where the file has `in/img/4x4` and so on."""
+    if document.has("in/img"):
+        return document.tensor("in/img")
+    names = document.names("in/img/")
+    return tuple(sorted((document.tensor(name) for name in names), key=lambda image: image.shape[-1]))
 
 
 def image_truncation(match: re.Match[str], psi: float | None, cutoff: int | None) -> tuple[float, int | None]:
@@ -151,14 +168,18 @@ def image_truncation(match: re.Match[str], psi: float | None, cutoff: int | None
 
 def check_discriminator(document: Document, discriminator: Any) -> Iterator[Check]:
     """Logits of the first images: as many as are recorded."""
-    images = document.tensor("in/img")
+    from openstylegan.images import leaves, map_images
+
+    images = discriminator_images(document)
     c: Tensor = (
-        document.tensor("in/img_c") if document.has("in/img_c") else labels(document, len(images), discriminator.c_dim)
+        document.tensor("in/img_c")
+        if document.has("in/img_c")
+        else labels(document, len(leaves(images)[0]), discriminator.c_dim)
     )
     for array in document.names("D/"):
         if LOGITS.fullmatch(array.removeprefix("D/")):
             num = len(document.take(array))
-            logits = discriminator(images[:num], c[:num])
+            logits = discriminator(map_images(lambda image, num=num: image[:num], images), c[:num])
             yield compare(document, f"D {array[2:]}", array, logits, network_tolerance(document.device))
 
 
