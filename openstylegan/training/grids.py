@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from openstylegan.errors import InputError
 from openstylegan.files import write_json
 from openstylegan.images import leaves, tile, to_uint8_rounded, write_png
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
 
 LABELS_AT_ONCE = 4096
@@ -141,10 +142,11 @@ def fake_images(generator: nn.Module, z: Tensor, c: Tensor, batch_size: int) -> 
     training = generator.training
     generator.eval()
     try:
-        parts = [
-            generator(z_part.to(device), c_part.to(device), truncation_psi=1, noise_mode="const")
-            for z_part, c_part in zip(z.split(batch_size), c.split(batch_size), strict=True)
-        ]
+        with FrozenWeights():
+            parts = [
+                generator(z_part.to(device), c_part.to(device), truncation_psi=1, noise_mode="const")
+                for z_part, c_part in zip(z.split(batch_size), c.split(batch_size), strict=True)
+            ]
     finally:
         generator.train(training)
     return torch.cat([to_uint8_rounded(leaves(images)[-1].float()).cpu() for images in parts])
