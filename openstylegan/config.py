@@ -48,13 +48,18 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PlayerConfig:
-    """A network and the Adam that moves it (before the correction for lazy regularization)."""
+    """A network and the Adam that moves it (before the correction for lazy regularization).
+
+    `lr_factors`: by the beginning of a parameter's name, such as {"mapping.": 0.01}, what its rate is multiplied with;
+    the first that fits.
+    """
 
     network: Component
     lr: float = 0.002
     beta1: float = 0.0
     beta2: float = 0.99
     eps: float = 1e-8
+    lr_factors: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,14 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class EmaConfig:
-    """The averaged generator: half-life in kimg; `rampup` r shortens it to r x images seen at the start."""
+    """The averaged generator: half-life in kimg; `rampup` r shortens it to r x images seen at the start.
+
+    `beta`: what is kept in a step, whatever its batch, instead of both.
+    """
 
     half_life_kimg: float = 10.0
     rampup: float | None = 0.05
+    beta: float | None = None
 
 
 @dataclass(frozen=True)

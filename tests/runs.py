@@ -139,6 +139,32 @@ def projected_config(
     return small_config(data, **{**changes, **overrides})
 
 
+def growing_config(data: Path, loss: str = "wgan-gp", **overrides: Any) -> TrainConfig:
+    """As `small_config`, with StyleGAN1's networks growing from 8 to 16 px: five steps, then two of a fade."""
+    sizes = {"channels": [8, 6, 4], "fused_resolution": 16}
+    players = {"wgan-gp": ("wasserstein", "gradient_penalty"), "r1": ("logistic", "r1")}[loss]
+    phases = (
+        PhaseConfig("Dmain", "D", (Component(f"{players[0]}_d"), Component(players[1]))),
+        PhaseConfig("Gmain", "G", (Component(f"{players[0]}_g"),)),
+    )
+    levels = [
+        {"lod": 1, "batch_size": 8, "batch_gpu": 8},
+        {"lod": 0, "batch_size": 4, "batch_gpu": 4, "lr_scale": 1.5},
+    ]
+    changes = {
+        "generator": {
+            "network": {"name": "stylegan1", "options": {"z_dim": 12, "w_dim": 12, "num_layers": 2, **sizes}},
+            "lr_factors": {"style.": 0.01, "mapping.": 0.01},
+        },
+        "discriminator.network": {"name": "stylegan1", "options": {"mbstd_group_size": 2, **sizes}},
+        "phases": [to_dict(phase) for phase in phases],
+        "schedule": {"name": "growing", "options": {"levels": levels, "phase": 16}},
+        "augment": {"name": "none", "options": {}},
+        "ema": {"beta": 0.9},
+    }
+    return small_config(data, **{**changes, **overrides})
+
+
 def trained(config: TrainConfig, steps: int) -> Run:
     """A new run after some steps, on the CPU."""
     run = build_run(config, torch.device("cpu"))

@@ -42,6 +42,16 @@ def hinge_d_real(real_logits: Tensor) -> Tensor:
     return F.relu(1 - real_logits)
 
 
+def wasserstein_g(fake_logits: Tensor) -> Tensor:
+    """The generator's Wasserstein loss (arXiv 1701.07875): -D(G(z))."""
+    return -fake_logits
+
+
+def wasserstein_d(real_logits: Tensor, fake_logits: Tensor, drift: float = 0.0) -> Tensor:
+    """The critic's Wasserstein loss, D(G(z)) - D(x) + drift D(x)^2, as means over all logits of either kind."""
+    return fake_logits.mean() - real_logits.mean() + drift * real_logits.square().mean()
+
+
 class LogisticG(LossTerm):
     """Non-saturating logistic loss of the generator."""
 
@@ -76,3 +86,28 @@ class HingeD(LossTerm):
         loss = hinge_d_fake(f.fake_logits) + hinge_d_real(f.real_logits)
         f.report("Loss/D/loss", loss)
         return loss.mean()
+
+
+class WassersteinG(LossTerm):
+    """Wasserstein loss of the generator."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = wasserstein_g(f.fake_logits)
+        f.report("Loss/G/loss", loss)
+        return loss.mean()
+
+
+class WassersteinD(LossTerm):
+    """Wasserstein loss of the critic, with a `drift` that keeps its answers to real images near 0 (arXiv 1710.10196).
+
+    Such a critic must be held to a slope: `gradient_penalty` goes with it.
+    """
+
+    def __init__(self, drift: float = 0.001):
+        super().__init__()
+        self.drift = drift
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = wasserstein_d(f.real_logits, f.fake_logits, self.drift)
+        f.report("Loss/D/loss", loss)
+        return loss

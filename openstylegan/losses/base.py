@@ -31,6 +31,9 @@ class ForwardPass(Protocol):
     def images_with_gradient(self, need: str) -> Images:
         """The images named by `need` ("real_images" or "fake_images"), attached to the graph of their logits."""
 
+    def logits_of(self, images: Images, which: str) -> Tensor:
+        """Logits of images that the term has made, with the labels of the real ones; `which` names their statistics."""
+
     def generate(self, num: int) -> tuple[Images, Tensor]:
         """New fakes from the first `num` latents, and the ws [num, num_ws, w_dim] they come from, with graph."""
 

@@ -58,6 +58,10 @@ class Run:
         stage = self.schedule.at(self.state.counters.cur_nimg)
         return within(stage, self.state.counters.micro_batch, self.state.modules().values(), world_size())
 
+    def at_milestone(self) -> bool:
+        """Whether the last step ended a part of the schedule."""
+        return self.schedule.at(self.state.counters.cur_nimg).milestone != self.state.counters.milestone
+
     @property
     def dtype(self) -> torch.dtype:
         """The type of images: float32, or float64 where everything is."""
@@ -176,16 +180,18 @@ def build_run(config: TrainConfig, device: torch.device, folder: Path | None = N
         broadcast([*module.parameters(), *module.buffers()])
     schedule = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule")
     check_cut(schedule)
+    state.set_lod(schedule.at(0).lod)
     loader = BatchLoader(dataset, seed=config.seed, workers=config.data.num_workers)
     context = step_context(config, state)
     return Run(config, components, device, folder, dataset, loader, schedule, state, context)
 
 
 def check_cut(schedule: Schedule) -> None:
-    """Raises `InputError` when the first stage's micro-batches cannot be dealt out evenly to the processes."""
-    stage = schedule.at(0)
-    if stage.num_micro_batches % world_size():
-        raise InputError(
-            f"expected a number of micro-batches divisible by {world_size()} processes, got {stage.num_micro_batches} "
-            f"(batch {stage.batch_size} / batch_gpu {stage.batch_gpu}); choose another --batch or --batch-gpu"
-        )
+    """Raises `InputError` when a stage's micro-batches cannot be dealt out evenly to the processes."""
+    for stage in schedule.stages:
+        if stage.num_micro_batches % world_size():
+            raise InputError(
+                f"expected a number of micro-batches divisible by {world_size()} processes, got "
+                f"{stage.num_micro_batches} (batch {stage.batch_size} / batch_gpu {stage.batch_gpu}); choose another "
+                "--batch or --batch-gpu"
+            )

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Ema(Generic[M]):
-    """`module` follows `source` with beta = 0.5^(batch / half-life)."""
+    """`module` follows `source` with beta = 0.5^(batch / half-life), or with a constant one."""
 
     def __init__(self, source: M, config: EmaConfig):
         self.source, self.config = source, config
@@ -25,6 +25,8 @@ class Ema(Generic[M]):
 
     def beta(self, cur_nimg: int, batch_size: int) -> float:
         """How much of the average is kept in a step; `cur_nimg` counts the images seen before it."""
+        if self.config.beta is not None:
+            return self.config.beta
         half_life = self.config.half_life_kimg * 1000
         if self.config.rampup is not None:
             half_life = min(half_life, cur_nimg * self.config.rampup)

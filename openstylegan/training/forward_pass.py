@@ -202,6 +202,9 @@ class ForwardPass:
     def fake_logits(self) -> Tensor:
         return self.discriminate(self.fakes, self.batch.fake_labels, "fake")
 
+    def logits_of(self, images: Images, which: str) -> Tensor:
+        return self.discriminate(images, self.batch.labels, which)
+
 
 def cut(batch: Batch, num: int) -> list[Batch]:
     """`batch` cut into `num` micro-batches, sample i into micro-batch i mod `num`.

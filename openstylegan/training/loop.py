@@ -38,6 +38,8 @@ def train_step(run: Run) -> None:
     state, counters = run.state, run.state.counters
     stage = run.stage()
     state.set_lod(stage.lod)
+    state.renew_optimizers(stage.renewals)
+    counters.milestone = stage.milestone
     for player in state.players.values():
         player.set_lr_scale(stage.lr_scale)
     batch = fetch(run, stage)
@@ -86,9 +88,9 @@ def is_done(run: Run) -> bool:
 
 
 def tick_is_due(run: Run, seconds_in_tick: float) -> bool:
-    """After the first step and every `kimg_per_tick`; or by the clock where the run asks for it."""
+    """After the first step, every `kimg_per_tick` and at milestones; or by the clock where the run asks for it."""
     counters, output = run.state.counters, run.config.output
-    if counters.tick == 0:
+    if counters.tick == 0 or run.at_milestone():
         return True
     if output.seconds_per_tick is not None and seconds_in_tick >= output.seconds_per_tick:
         return True

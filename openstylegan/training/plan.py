@@ -100,7 +100,7 @@ def predict(config: TrainConfig, dataset: ImageDataset, device: torch.device, pr
     """
     program_bytes = psutil.Process().memory_info().rss
     components = resolved(config, dataset)
-    stage = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule").at(0)
+    stage = only_stage(config)
     if stage.num_micro_batches % processes:
         raise InputError(
             f"expected micro-batches for {processes} processes, got {stage.num_micro_batches}; change --batch-gpu"
@@ -112,6 +112,16 @@ def predict(config: TrainConfig, dataset: ImageDataset, device: torch.device, pr
     plain = own if device.type != "cpu" else step.run(plain=True)
     seconds = measure_augment(config, dataset.image_shape, device)
     return summarize(config, stage, machine, device, processes, own, plain, seconds, program_bytes)
+
+
+def only_stage(config: TrainConfig) -> Stage:
+    """What holds for every step. Raises `InputError` for a run that grows: no one step stands for all of its steps."""
+    schedule = build(SCHEDULES, config.schedule.name, config.schedule.options, "schedule")
+    if len(schedule.stages) > 1:
+        raise InputError(
+            f"expected a schedule whose steps are alike, got '{config.schedule.name}'; it grows as it goes"
+        )
+    return schedule.stages[0]
 
 
 class StepOnPaper:

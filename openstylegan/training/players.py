@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from openstylegan.config import PlayerConfig
 from openstylegan.distributed import all_reduce_flat
+from openstylegan.errors import InputError
 
 
 class Player:
@@ -26,13 +27,24 @@ class Player:
         ratio = 1.0 if lazy_every is None else lazy_every / (lazy_every + 1)
         self.lr = config.lr * ratio
         self.optimizer = torch.optim.Adam(
-            list(self.parameters.values()),
+            self.parameter_groups(config.lr_factors),
             lr=self.lr,
             betas=(float(config.beta1) ** ratio, float(config.beta2) ** ratio),
             eps=config.eps,
             fused=True,
         )
         self.set_trainable(False)
+
+    def parameter_groups(self, factors: Mapping[str, float]) -> list[dict[str, Any]]:
+        """The parameters by what their learning rate is multiplied with. Raises `InputError` for a name of none."""
+        groups: dict[float, list[Tensor]] = {}
+        for name, parameter in self.parameters.items():
+            factor = next((f for start, f in factors.items() if name.startswith(start)), 1.0)
+            groups.setdefault(factor, []).append(parameter)
+        for start in factors:
+            if not any(name.startswith(start) for name in self.parameters):
+                raise InputError(f"lr_factors: {self.name} has no parameter whose name begins with '{start}'")
+        return [{"params": params, "factor": factor, "lr": self.lr * factor} for factor, params in groups.items()]
 
     def set_trainable(self, on: bool) -> None:
         """Turns gradients of the player's own parameters on or off."""
@@ -42,7 +54,11 @@ class Player:
     def set_lr_scale(self, scale: float) -> None:
         """Sets the learning rate to `scale` times the player's own."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * scale
+            group["lr"] = self.lr * scale * group["factor"]
+
+    def renew(self) -> None:
+        """Forgets Adam's moments: the next step is its first."""
+        self.optimizer.state.clear()
 
     def zero_gradients(self) -> None:
         """Forgets all gradients."""

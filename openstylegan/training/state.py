@@ -21,7 +21,8 @@ from openstylegan.training.stats import Stats
 class Counters:
     """Where the run is. The data order is a function of `cur_nimg` and the seed, so this is its position too.
 
-    `micro_batch`: the largest that memory was found to hold, where the schedule's did not fit.
+    `micro_batch`: the largest that memory was found to hold, where the schedule's did not fit. `milestone` and
+    `renewals`: the schedule's, as far as they have been acted on.
     """
 
     cur_nimg: int = 0
@@ -31,6 +32,8 @@ class Counters:
     seconds: float = 0.0
     best: dict[str, Any] | None = None
     micro_batch: int | None = None
+    milestone: int = 0
+    renewals: int = 0
     logs: dict[str, int] = field(default_factory=dict)
 
 
@@ -53,6 +56,13 @@ class TrainState:
         self.G.set_lod(lod)
         self.ema.module.set_lod(lod)
         self.D.set_lod(lod)
+
+    def renew_optimizers(self, renewals: int) -> None:
+        """Empties the optimizers when the schedule has asked for it more often than it was done."""
+        if renewals != self.counters.renewals:
+            for player in self.players.values():
+                player.renew()
+            self.counters.renewals = renewals
 
     def modules(self) -> dict[str, nn.Module]:
         """The modules whose parameters and buffers change, by the name they have in a checkpoint."""

@@ -49,8 +49,8 @@ class TickView:
         return self.run.state.counters.cur_nimg // 1000
 
     def is_due(self, every: int) -> bool:
-        """Whether an action of this interval (in ticks) runs now."""
-        return self.last or self.run.state.counters.tick % every == 0
+        """Whether an action of this interval (in ticks) runs now: at its time, at a milestone and at the end."""
+        return self.last or self.run.at_milestone() or self.run.state.counters.tick % every == 0
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ def begin_with_weights(run: Run) -> list[str]:
         lines = [f"weights from {path}", *table(entries), *strength_line(networks, run)]
     for module in modules.values():
         broadcast([*module.parameters(), *module.buffers()])
+    run.state.set_lod(run.stage().lod)  # a file's level of detail is where its own run was
     return lines
 
 

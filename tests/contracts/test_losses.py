@@ -15,7 +15,8 @@ from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
 PLAYERS = {"logistic_g": "G", "path_length": "G", "logistic_d": "D", "r1": "D", "hinge_g": "G", "hinge_d": "D",
-           "bmc_g": "G", "bmc_d": "D", "scale_r1": "D", "scale_r2": "D"}  # fmt: skip
+           "bmc_g": "G", "bmc_d": "D", "scale_r1": "D", "scale_r2": "D",
+           "wasserstein_g": "G", "wasserstein_d": "D", "gradient_penalty": "D"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,9 @@ def test_a_term_reports_what_it_adds(pictures: Path, name: str) -> None:
         "scale_r1": "Loss/r1_penalty",
         "scale_r2": "Loss/r2_penalty",
         "path_length": "Loss/pl_penalty",
+        "wasserstein_g": "Loss/G/loss",
+        "wasserstein_d": "Loss/D/loss",
+        "gradient_penalty": "Loss/gradient_penalty",
         "bmc_g": "Loss/G/bmc",
         "bmc_d": "Loss/D/bmc",
     }

@@ -6,9 +6,15 @@ import math
 
 import torch
 
-from openstylegan.losses.adversarial import logistic_d_fake, logistic_d_real, logistic_g
+from openstylegan.losses.adversarial import (
+    logistic_d_fake,
+    logistic_d_real,
+    logistic_g,
+    wasserstein_d,
+    wasserstein_g,
+)
 from openstylegan.losses.path_length import path_length_penalty, path_lengths
-from openstylegan.losses.penalties import r1_penalty
+from openstylegan.losses.penalties import gradient_penalty, interpolated, r1_penalty
 
 
 def test_logistic_losses() -> None:
@@ -34,6 +40,34 @@ def test_r1_of_several_resolutions_is_their_sum() -> None:
     logits = torch.stack([(i.square() / 2).sum([1, 2, 3]) for i in images]).sum(0)
     expected = torch.stack([i.detach().square().sum([1, 2, 3]) for i in images]).sum(0)
     assert torch.allclose(r1_penalty(logits, images), expected)
+
+
+def test_wasserstein_losses() -> None:
+    real, fake = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [0.0]])
+    assert wasserstein_g(fake).tolist() == [[-2.0], [0.0]]
+    assert math.isclose(float(wasserstein_d(real, fake)), -1)
+    assert math.isclose(float(wasserstein_d(real, fake, 0.1)), -0.5, rel_tol=1e-6)
+
+
+def test_gradient_penalty_of_a_linear_critic() -> None:
+    """D(x) = w . x has the gradient w everywhere: (|w| - 1)^2, whose derivative by w is 2 (|w| - 1) w / |w|."""
+    w = torch.randn(3, 4, 4, dtype=torch.float64, requires_grad=True)
+    real, fake = (torch.randn(5, 3, 4, 4, dtype=torch.float64) for _ in range(2))
+    share = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]).view(5, 1, 1, 1)
+    x = interpolated(real, fake, share)
+    assert torch.allclose(x, share * real + (1 - share) * fake) and x.requires_grad  # type: ignore[union-attr]
+    penalty = gradient_penalty((x * w).sum([1, 2, 3])[:, None], x)
+    norm = w.detach().norm()
+    assert torch.allclose(penalty, ((norm - 1) ** 2).expand(5))
+    (gradient,) = torch.autograd.grad(penalty.mean(), w)
+    assert torch.allclose(gradient, 2 * (norm - 1) * w.detach() / norm)
+
+
+def test_gradient_penalty_over_several_resolutions_is_of_one_norm() -> None:
+    images = tuple(torch.randn(2, 3, s, s, requires_grad=True) for s in (4, 8))
+    logits = torch.stack([(i.square() / 2).sum([1, 2, 3]) for i in images]).sum(0)
+    squares = torch.stack([i.detach().square().sum([1, 2, 3]) for i in images]).sum(0)
+    assert torch.allclose(gradient_penalty(logits, images), (squares.sqrt() - 1).square())
 
 
 def test_path_lengths_of_a_linear_generator() -> None:
