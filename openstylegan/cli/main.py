@@ -27,6 +27,7 @@ COMMANDS = {
     "convert": ("openstylegan.cli.convert:convert", "Write networks in another layout."),
     "inspect": ("openstylegan.cli.inspect:inspect", "Say what is inside a file of networks."),
     "export": ("openstylegan.cli.export:export", "Write a generator as ONNX or as a PyTorch exported program."),
+    "dirac": ("openstylegan.cli.dirac:dirac", "The smallest GAN, with and without the Brownian Motion Controller."),
     "plan": ("openstylegan.cli.plan:plan", "Predict parameters, memory and time of a training run."),
     "doctor": ("openstylegan.cli.doctor:doctor", "Say what this machine can do, and test it."),
 }
