@@ -36,6 +36,11 @@ def no_weight_gradients() -> Iterator[None]:
         _WEIGHT_GRADIENTS.reset(token)
 
 
+def weight_gradients_wanted() -> bool:
+    """Whether this thread is outside of `no_weight_gradients()`."""
+    return _WEIGHT_GRADIENTS.get()
+
+
 def correlate(x: Tensor, w: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
     """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw] and zero `padding` (y, x)."""
     return _Correlate.apply(x, w, Geometry(stride, padding))

@@ -23,6 +23,7 @@ from openstylegan.ops.conv2d_resample import conv2d_resample, conv2d_resample_re
 from openstylegan.ops.convolution import channels_last
 from openstylegan.ops.frozen import derived, kept
 from openstylegan.ops.paths import exportable, fast
+from openstylegan.ops.plane_convolution import correlate as plane_correlate
 from openstylegan.ops.tail import Slopes, slopes_of, tail
 
 EPSILON = 1e-8
@@ -309,9 +310,16 @@ def modulated_conv2d_sg3(
         weights = w[None, :, :, 0, 0] * before[:, None, :] * after[:, :, None]
         return (weights.to(x.dtype) @ x.reshape(*x.shape[:2], -1)).reshape(x.shape[0], w.shape[0], *x.shape[2:])
     if x.shape[0] == 1 and not _recorded(x, w, s) and x[0].numel() > w[0].numel():
-        return F.conv2d(x.contiguous(), (w * (before * after.t())[:, :, None, None]).to(x.dtype), padding=padding)
-    y = F.conv2d((x * before.to(x.dtype)[:, :, None, None]).contiguous(), _cast(w, x.dtype), padding=padding)
+        return _planes(x, (w * (before * after.t())[:, :, None, None]).to(x.dtype), padding)
+    y = _planes(x * before.to(x.dtype)[:, :, None, None], _cast(w, x.dtype), padding)
     return y * after.to(x.dtype)[:, :, None, None]
+
+
+def _planes(x: Tensor, w: Tensor, padding: int) -> Tensor:
+    """A convolution whose result is contiguous."""
+    if w.shape[2] == w.shape[3] > padding:
+        return plane_correlate(x, w, padding)
+    return F.conv2d(x.contiguous(), w, padding=padding)
 
 
 def _sg3_scales(w: Tensor, s: Tensor, demodulate: bool, input_gain: Tensor | None) -> tuple[Tensor, Tensor]:

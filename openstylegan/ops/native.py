@@ -1,4 +1,4 @@
-"""The one optional piece of C++, compiled where a compiler is found, at first use, and kept in the cache folder.
+"""The optional C++, one library, compiled where a compiler is found, at first use, and kept in the cache folder.
 
 Nothing needs it. Without a compiler, or when compiling fails, the op takes its plain PyTorch form, and `openstylegan
 doctor` tells why. `OPENSTYLEGAN_COMPILE=0` switches it off, `CXX` names another compiler.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from openstylegan.files import atomic_path, cache_folder, sha256_bytes
 
-SOURCE = Path(__file__).with_name("filtered_lrelu.cpp")
+SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("filtered_lrelu", "winograd"))
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC", "-pthread")
 """Vectors as wide as the processor has; no flag that changes what a formula means."""
@@ -60,7 +60,7 @@ def _load(compiler: str) -> ctypes.CDLL:
     path = cache_folder("native") / f"filtered_lrelu-{_key(compiler)}.so"
     if not path.is_file():
         with atomic_path(path) as made:
-            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", str(SOURCE), "-o", str(made)]
+            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, SOURCES), "-o", str(made)]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
     return ctypes.CDLL(str(path))
 
@@ -68,7 +68,8 @@ def _load(compiler: str) -> ctypes.CDLL:
 def _key(compiler: str) -> str:
     """Of everything that the result depends on. Code for one processor may not run on another."""
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=LONGEST_S)
-    parts = [sha256_bytes(SOURCE.read_bytes()), version.stdout, *FLAGS, platform.machine(), *_processor()]
+    sources = [sha256_bytes(source.read_bytes()) for source in SOURCES]
+    parts = [*sources, version.stdout, *FLAGS, platform.machine(), *_processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
