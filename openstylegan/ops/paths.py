@@ -81,4 +81,8 @@ _CPU_PATHS = (
         "to any order by the same fast products; PyTorch's stock second order takes 2-7 times as long",
     ),
     ("modulated_conv2d", "input and output scaled around one shared convolution; weights folded for a batch of one"),
+    (
+        "modulated_conv2d_sg3",
+        "the same on contiguous planes; where there is a compiler, 3x3 by Winograd in float32 from 64 channels",
+    ),
 )
