@@ -41,7 +41,7 @@ NETWORKS = {
     "StyleGAN3-T": ["--cfg=stylegan3-t"],
     "StyleGAN2": ["--cfg=stylegan2", "--family=stylegan3", "--map-depth=2"],
 }
-ALIKE = ["--gpus=1", "--batch=16", "--gamma=0.05", "--cbase=1024", "--cmax=32", "--aug=noaug", "--mirror=1", "--grid=8x4"]
+ALIKE = "--gpus=1 --batch=16 --gamma=0.05 --cbase=1024 --cmax=32 --aug=noaug --mirror=1 --grid=8x4".split()
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Pixels by which the strip's pictures are moved to the right."""
 
@@ -55,7 +55,8 @@ def trained(name: str, out: Path, minutes: float) -> Generator:
     """The averaged generator of a new run, or of the one that is already there."""
     folder = out / name
     if not list(folder.glob("*/network-snapshot-*.safetensors")):
-        run("train", f"--outdir={folder}", f"--data={out / 'data.zip'}", *ALIKE, *NETWORKS[name], f"--minutes={minutes}")
+        where = [f"--outdir={folder}", f"--data={out / 'data.zip'}", f"--minutes={minutes}"]
+        run("train", *where, *ALIKE, *NETWORKS[name])
     [only] = folder.glob("0*")
     return openstylegan.load(only).G_ema
 
