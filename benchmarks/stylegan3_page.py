@@ -41,7 +41,16 @@ NETWORKS = {
     "StyleGAN3-T": ["--cfg=stylegan3-t"],
     "StyleGAN2": ["--cfg=stylegan2", "--family=stylegan3", "--map-depth=2"],
 }
-ALIKE = "--gpus=1 --batch=16 --gamma=0.05 --cbase=1024 --cmax=32 --aug=noaug --mirror=1 --grid=8x4".split()
+ALIKE = [
+    "--gpus=1",
+    "--batch=16",
+    "--gamma=0.05",
+    "--cbase=1024",
+    "--cmax=32",
+    "--aug=noaug",
+    "--mirror=1",
+    "--grid=8x4",
+]
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Pixels by which the strip's pictures are moved to the right."""
 
