@@ -93,8 +93,8 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     preset.check_values(options)
     path = str(asked.data or (preset.pictures and preset.pictures()) or "")
     resolution = max(open_pictures(asked, path).image_shape[1:])
-    for source in (options.resume if "resume" in preset.flags else None, options.init_from):
-        check_source(source, preset)
+    for name in ("resume", "ckpt", "init_from"):
+        check_source(getattr(options, name) if name in preset.flags else None, preset)
     config = preset.make_config(options, path, resolution)
     check_metrics(config)
     required = {name: getattr(options, name) for name in preset.required}

@@ -86,6 +86,22 @@ class TrainArguments:
     """Standard deviation of its noise (1)."""
     bmc_noise: Literal["step", "image"] | None = None
     """One draw of its noise a step, or one an image (step)."""
+    sched: bool = False
+    """Growing: the batch and learning rate of each size, from 256 pictures at 8 px (batch 32, rate 0.001)."""
+    phase: int | None = None
+    """Growing: pictures in which a size fades in, and as many again that it stays (600000)."""
+    init_size: int | None = None
+    """Growing: the first size in pixels (8)."""
+    max_size: int | None = None
+    """Growing: the last size in pixels (that of the pictures)."""
+    mixing: bool = False
+    """Mix the styles of two latents in nine steps of ten."""
+    loss: Literal["wgan-gp", "r1"] | None = None
+    """Wasserstein with gradient penalty, or non-saturating with R1 (wgan-gp)."""
+    ckpt: str | None = None
+    """Growing: a network (file or URL) to begin with; then the first size fades in too."""
+    no_from_rgb_activate: Annotated[bool, Parameter(negative="")] = False
+    """Leave out the discriminator's activation after the layer that reads a picture."""
     desc: str | None = None
     """Text at the end of the run folder's name."""
     metrics: str | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from openstylegan.config import Component, from_dict
 from openstylegan.errors import InputError
-from openstylegan.interop import nvidia, plain, rosinality, tensorflow
+from openstylegan.interop import nvidia, plain, rosinality, rosinality_stylegan1, tensorflow
 from openstylegan.interop.contents import Contents, StoredNetwork, describe
 from openstylegan.interop.identify import identify, wrong_kind
 from openstylegan.interop.torch_files import read_pt
@@ -35,6 +35,7 @@ LAYOUTS = (
     Layout(nvidia.looks_like, nvidia.read),
     Layout(tensorflow.looks_like, tensorflow.read),
     Layout(rosinality.looks_like, rosinality.read),
+    Layout(rosinality_stylegan1.looks_like, rosinality_stylegan1.read),
     Layout(plain.looks_like, plain.read),
 )
 FILES: Mapping[str, Callable[[Path], Any]] = {
@@ -52,10 +53,8 @@ def has(*names: str) -> Callable[[Any], bool]:
 
 OTHERS: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (has("GAN", "version"), "a checkpoint of lucidrains' stylegan2-pytorch"),
-    (has("generator", "g_running"), "a checkpoint of rosinality's StyleGAN (style-based-gan-pytorch)"),
     (has("g_ema"), "a checkpoint with a g_ema of another program than rosinality's StyleGAN2"),
     (has("state_dict"), "a training checkpoint of another program"),
-    (lambda value: isinstance(value, dict) and "generator.progression.0.conv1.input" in value, "a StyleGAN generator"),
     (lambda value: isinstance(value, dict) and any("." in str(name) for name in value), "the tensors of a network"),
 )
 """What is recognised but not read."""

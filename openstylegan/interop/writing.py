@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openstylegan.config import Component, from_dict
 from openstylegan.errors import InputError
-from openstylegan.interop import plain, rosinality
+from openstylegan.interop import plain, rosinality, rosinality_stylegan1
 from openstylegan.registry import lookup
 from openstylegan.snapshot import COMPONENT_OF, Networks, write_snapshot
 
@@ -33,10 +33,18 @@ def write_ours(networks: Networks, path: Path) -> list[str]:
     return []
 
 
+def write_rosinality(networks: Networks, path: Path) -> list[str]:
+    """Writes a checkpoint of the program of that author which has such networks."""
+    growing = networks.about["networks"]["G"]["name"] == "stylegan1"
+    return (rosinality_stylegan1 if growing else rosinality).write(networks, path)
+
+
 FORMATS: dict[str, Format] = {
     "snapshot": Format("a snapshot of OpenStyleGAN", (".safetensors",), write_ours),
     "pickle": Format("a plain pickle", (".pkl", ".pickle"), plain.write),
-    "rosinality": Format("a checkpoint of rosinality's StyleGAN2", (".pt", ".pth"), rosinality.write),
+    "rosinality": Format(
+        "a checkpoint of rosinality's StyleGAN2 or StyleGAN1", (".pt", ".pth", ".model"), write_rosinality
+    ),
 }
 
 

@@ -175,3 +175,20 @@ def test_a_controlled_run_logs_what_the_controller_adds(pictures: Path, tmp_path
     assert run.name == "00000-pictures-auto1-kimg0.016-batch8-noaug-bmc-both"
     last = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
     assert all(last[f"Loss/{player}/bmc"]["std"] > 0 for player in "GD")
+
+
+def test_a_run_grows_and_its_network_says_how_far(pictures: Path, tmp_path: Path) -> None:
+    """12 pictures at 8 px, then the first step at 16 px, where nothing of the new size is seen yet."""
+    arguments = ["--cfg=stylegan1", "--batch=4", "--phase=4", "--mixing=1"]
+    run = train(tmp_path, pictures, *arguments)
+    assert run.name == "00000-stylegan1-pictures-wgan-gp-mixing"
+    lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [round(1000 * line["Progress/kimg"]["mean"]) for line in lines] == [4, 12, 16]
+    assert all(math.isfinite(lines[-1][name]["mean"]) for name in ("Loss/G/loss", "Loss/D/loss", "Loss/D/reg"))
+    with Image.open(run / "fakes_init.png") as before, Image.open(run / "fakes000000.png") as after:
+        assert (before.size, after.size) == ((16, 8), (32, 16))
+    G = load(run).G_ema
+    assert G.num_ws_in_use == 3
+    again = train(tmp_path, pictures, "--cfg=stylegan1", "--batch=4", f"--ckpt={run}", "--init-size=16", "--loss=r1")
+    assert json.loads((again / "config.json").read_text())["schedule"]["options"]["fade_first"] is True
+    assert load(again).G_ema.num_ws_in_use == 3
