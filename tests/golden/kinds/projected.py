@@ -119,7 +119,7 @@ def run_units(document: Document) -> Iterator[Check]:
         fields.finish()
         load_state(piece, document, f"{key}/state/")
         piece.eval().requires_grad_(False)
-        inputs = [document.tensor(name) for name in sorted(document.names(f"{key}/in"))]
+        inputs = [document.tensor(f"{key}/in{n}") for n in range(max(1, len(document.names(f"{key}/in"))))]
         yield compare(document, key, f"{key}/y", called(piece, inputs), network_tolerance(document.device))
         if document.has(f"{key}/y_train_mode"):
             yield compare(document, key, f"{key}/y_train_mode", called(piece.train(), inputs), TRAINING_MODE)

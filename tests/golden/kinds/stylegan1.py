@@ -218,7 +218,7 @@ def run_units(document: Document) -> Iterator[Check]:
     for key, fields in document.cases():
         piece = unit(fields, document.group(f"{key}/state/")).to(document.device)
         load_state(piece, document, f"{key}/state/")
-        inputs = [document.tensor(name) for name in sorted(document.names(f"{key}/in"))]
+        inputs = [document.tensor(f"{key}/in{n}") for n in range(max(1, len(document.names(f"{key}/in"))))]
         inputs[0].requires_grad_()
         y = called(piece, inputs)
         yield compare(document, key, f"{key}/y", y, tolerance)
