@@ -11,16 +11,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 DRAWS = frozenset({torch.randn, torch.rand})
+FILLS = frozenset(
+    {torch.Tensor.uniform_, torch.Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
+)
 DIVISIONS = frozenset({torch.Tensor.__truediv__, torch.Tensor.div, torch.div})
 SMALL = 1 << 16
 """Numbers below which a tensor is made anyway, so that constructors may compute with it."""
 
 
 class WithoutInitialWeights(TorchFunctionMode):
-    """A context in which random draws give zeros, or, when large, tensors without memory (on the meta device)."""
+    """A context in which random draws give zeros, or, when large, tensors without memory (on the meta device).
+
+    A tensor that is to be filled with random numbers is left as it is.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -30,6 +37,8 @@ class WithoutInitialWeights(TorchFunctionMode):
         if func in DRAWS:
             size = options.pop("size", args[0] if args and isinstance(args[0], list | tuple | torch.Size) else args)
             return torch.zeros(size, **{"device": "meta" if math.prod(size) > SMALL else None, **options})
+        if func in FILLS:
+            return options["tensor"] if "tensor" in options else args[0]
         if (
             func in DIVISIONS
             and isinstance(args[0], torch.Tensor)

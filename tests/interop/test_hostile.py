@@ -64,7 +64,12 @@ def misbehave(path):
         os.system("true")
     if kind == b"lines":
         from openstylegan.errors import InputError
-        raise InputError("two\\nlines")
+
+        class TwoLines(InputError):
+            def __str__(self):
+                return "two\\nlines"
+
+        raise TwoLines("InputError itself makes one line of it")
 
 with tempfile.TemporaryDirectory() as folder:
     canary = folder + "/canary"
