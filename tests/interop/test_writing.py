@@ -209,7 +209,6 @@ class TestFinding:
         ("content", "message"),
         [
             ({"GAN": {}, "version": "1.9.0"}, "lucidrains"),
-            ({"generator": {}, "g_running": {}}, "rosinality's StyleGAN"),
             ({"g_ema": {"a": 1}}, "another program than rosinality's StyleGAN2"),
             ({"layer.weight": torch.zeros(2)}, "the tensors of a network"),
             ([1, 2], "a list of 2"),
