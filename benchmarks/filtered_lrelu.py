@@ -41,7 +41,7 @@ def generator(config: str, side: int = 256) -> StyleGAN3Generator:
 def forms() -> dict[str, AbstractContextManager[object]]:
     """The forms that can run here."""
     found: dict[str, AbstractContextManager[object]] = {"plain": Reusable(reference_paths), "products": products()}
-    if native().library is not None:
+    if native().loaded is not None:
         found["compiled"] = nullcontext()
     return found
 

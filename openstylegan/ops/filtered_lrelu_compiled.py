@@ -93,7 +93,7 @@ class Stage(NamedTuple):
 
 def usable(x: Tensor) -> bool:
     """Whether the compiled form can compute `x`."""
-    return x.dtype in DTYPES and native().library is not None
+    return x.dtype in DTYPES and native().loaded is not None
 
 
 def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Tensor:
@@ -134,7 +134,7 @@ def _run(
     job.bfloat16 = x.dtype == torch.bfloat16
     job.bound = stage.reach * max(1.0, abs(setting.slope))
     job.slope, job.clamp = setting.slope, -1.0 if setting.clamp is None else setting.clamp
-    library = native().library
+    library = native().loaded
     assert library is not None
     library.filtered_lrelu(ctypes.byref(job), x.shape[0] * x.shape[1], torch.get_num_threads())
     return y

@@ -28,9 +28,9 @@ LONGEST_S = 120
 
 
 class Native(NamedTuple):
-    """The loaded library, or None; and how it came, or why it did not, in a few words."""
+    """The compiled code, loaded, or None; and how it came, or why it did not, in a few words."""
 
-    library: ctypes.CDLL | None
+    loaded: ctypes.CDLL | None
     why: str
 
 
@@ -46,7 +46,7 @@ def native() -> Native:
         return Native(_load(compiler), f"compiled by {compiler}")
     except (OSError, subprocess.SubprocessError) as error:
         why = f"{compiler} failed: {_reason(error)}"
-        warnings.warn(f"filtered_lrelu takes its plain PyTorch form: {why}", stacklevel=2)
+        warnings.warn(f"StyleGAN3 takes its plain PyTorch forms: {why}", stacklevel=2)
         return Native(None, why)
 
 

@@ -42,7 +42,7 @@ def pays(x: Tensor, shape: tuple[int, ...], padding: int) -> bool:
         and width > 0
         and height % 2 == width % 2 == 0
         and n * height * width >= 4 * TILES
-        and native().library is not None
+        and native().loaded is not None
     )
 
 
@@ -95,7 +95,7 @@ class _Memory:
 
     def transform(self, what: str, planes: Tensor, matrix: Tensor, padding: int, first: int, rows: int) -> None:
         """Between planes [C, H, W] and a tile matrix, whichever way `what` goes."""
-        library = native().library
+        library = native().loaded
         assert library is not None
         channels, height, width = planes.shape
         piece = _Piece(channels, height, width, padding, first, rows, self.across)

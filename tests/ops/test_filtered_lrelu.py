@@ -75,7 +75,7 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Which form computes: without a compiler, or with one."""
     if request.param == "products":
         monkeypatch.setattr(compiled, "usable", lambda x: False)
-    elif native().library is None:
+    elif native().loaded is None:
         pytest.skip(f"no compiled form: {native().why}")
     return request.param
 
@@ -233,7 +233,7 @@ def test_a_compiler_that_fails_says_so_in_one_line(monkeypatch: pytest.MonkeyPat
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     with pytest.warns(UserWarning, match="plain PyTorch form: .*broken.* failed: x.cpp: error: no luck"):
-        assert compiles_again(monkeypatch, tmp_path).library is None
+        assert compiles_again(monkeypatch, tmp_path).loaded is None
     assert not list((tmp_path / "native").iterdir())
 
 
@@ -243,12 +243,12 @@ def test_compiling_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_compiled_code_is_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if native().library is None:
+    if native().loaded is None:
         pytest.skip(f"no compiled form: {native().why}")
-    assert compiles_again(monkeypatch, tmp_path).library is not None
+    assert compiles_again(monkeypatch, tmp_path).loaded is not None
     (made,) = (tmp_path / "native").iterdir()
     before = made.stat().st_mtime_ns
-    assert compiles_again(monkeypatch, tmp_path).library is not None
+    assert compiles_again(monkeypatch, tmp_path).loaded is not None
     assert made.stat().st_mtime_ns == before
 
 

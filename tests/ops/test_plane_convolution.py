@@ -11,7 +11,7 @@ from openstylegan.ops import plane_convolution, winograd_planes
 from openstylegan.ops.gradients import no_weight_gradients
 from openstylegan.ops.native import native
 
-compiled = pytest.mark.skipif(native().library is None, reason="no C++ compiler")
+compiled = pytest.mark.skipif(native().loaded is None, reason="no C++ compiler")
 
 
 def derivatives(convolve, inputs: list[Tensor], *options: int) -> list[Tensor]:
