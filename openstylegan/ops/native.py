@@ -57,7 +57,7 @@ def find_compiler() -> str | None:
 
 
 def _load(compiler: str) -> ctypes.CDLL:
-    path = cache_folder("native") / f"filtered_lrelu-{_key(compiler)}.so"
+    path = cache_folder("native") / f"ops-{_key(compiler)}.so"
     if not path.is_file():
         with atomic_path(path) as made:
             command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, SOURCES), "-o", str(made)]

@@ -90,10 +90,10 @@ def project_targets(
     The files of a single target lie in `outdir`, those of several in folders named after them. Raises `InputError`.
     """
     G, options = generator_of(network), options or ProjectorOptions()
-    if outdir is not None and save_video:
-        check_film("proj.mp4")
     if batch < 1 or not targets:
         raise InputError(f"expected at least one target and a batch of at least 1, got {len(targets)} and {batch}")
+    if outdir is not None and save_video:
+        check_film("proj.mp4")
     one_hot(class_idx, G.c_dim, 1)  # raises what is wrong with the class before anything is shown
     for start in range(0, len(targets), batch):
         part = targets[start : start + batch]

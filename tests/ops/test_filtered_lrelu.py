@@ -232,7 +232,7 @@ def test_a_compiler_that_fails_says_so_in_one_line(monkeypatch: pytest.MonkeyPat
     broken.write_text("#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'x.cpp: error: no luck' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
-    with pytest.warns(UserWarning, match="plain PyTorch form: .*broken.* failed: x.cpp: error: no luck"):
+    with pytest.warns(UserWarning, match=r"plain PyTorch forms: .*broken.* failed: x.cpp: error: no luck"):
         assert compiles_again(monkeypatch, tmp_path).loaded is None
     assert not list((tmp_path / "native").iterdir())
 
