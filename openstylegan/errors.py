@@ -16,3 +16,9 @@ class InputError(ValueError):
 
 class ProcessFailed(RuntimeError):
     """One of several processes of a run ended without saying why; the others were ended too."""
+
+
+def printable(text: str, longest: int = 80) -> str:
+    """`text` in one line of printable ASCII, shortened, since it comes from a file that is not trusted."""
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
+    return plain if len(plain) <= longest else plain[: longest - 3] + "..."

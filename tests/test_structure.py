@@ -25,6 +25,7 @@ LAYERS = [
     ["features"],
     ["ops"],
     ["tensors", "images", "randomness", "config", "distributed"],
+    ["web"],
     ["registry", "files"],
     ["errors"],
 ]

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from openstylegan.errors import InputError
-from openstylegan.files import atomic_path, cache_folder, sha256_file
+from openstylegan.files import cache_folder, sha256_file
+from openstylegan.web import fetch, is_url, one_at_a_time
 
 FOLDER = "weights"
-TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ def locate(file: WeightFile, policy: WeightPolicy) -> FoundWeights:
     if not path.is_file():
         if (place and not is_url(place)) or url is None or not policy.allow_download:
             raise InputError(missing(file, path, place))
-        fetch(url, path, expected, policy)
+        with one_at_a_time(path):
+            if not path.is_file():
+                fetch(url, path, lambda fetched: verify(fetched, expected, policy))
     return verify(path, expected, policy)
 
 
@@ -78,11 +78,6 @@ def split_hash(place: str) -> tuple[str, str | None]:
     if mark and not re.fullmatch("[0-9a-fA-F]{64}", digest):
         raise InputError(f"expected 64 hexadecimal digits after #sha256=, got '{digest}'; check the hash")
     return where, digest.lower() if mark else None
-
-
-def is_url(place: str) -> bool:
-    """Whether `place` is an address on the web."""
-    return place.startswith(("https://", "http://"))
 
 
 def packaged_path(file: WeightFile) -> Path | None:
@@ -120,17 +115,3 @@ def verify(path: Path, expected: str | None, policy: WeightPolicy) -> FoundWeigh
             "name if you trust the file, or pass --allow-unverified"
         )
     return FoundWeights(path, found, expected is not None)
-
-
-def fetch(url: str, path: Path, expected: str | None, policy: WeightPolicy) -> None:
-    """Downloads `url` to `path`, all or nothing; a file with the wrong hash is not kept. Raises `InputError`."""
-    with atomic_path(path) as temporary:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, open(temporary, "wb") as out:
-                shutil.copyfileobj(answer, out)
-        except OSError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"cannot download {url} ({reason}): get the file elsewhere and put it at {path}"
-            ) from error
-        verify(temporary, expected, policy)

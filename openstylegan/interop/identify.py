@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openstylegan.data.sources.crc32c import crc32c_bytewise, masked
-from openstylegan.errors import InputError
-from openstylegan.interop.records import printable
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.zip_directory import read_directory
 
 HEAD_BYTES = 4096

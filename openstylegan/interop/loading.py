@@ -10,10 +10,11 @@ from openstylegan import snapshot
 from openstylegan.errors import InputError
 from openstylegan.files import sha256_file
 from openstylegan.interop.contents import rebuild_all
-from openstylegan.interop.download import download, is_url
+from openstylegan.interop.download import download
 from openstylegan.interop.identify import identify
 from openstylegan.interop.reading import SNAPSHOT, read_contents
 from openstylegan.snapshot import Networks
+from openstylegan.web import is_url
 
 FOREIGN_PATTERN = "network-snapshot-*.pkl"
 URL_AS_PATH = re.compile(r"(https?):/(?!/)", re.IGNORECASE)
@@ -37,7 +38,7 @@ def load(location: str | os.PathLike[str], sha256: str | None = None) -> Network
 def find_network(location: str | os.PathLike[str], sha256: str | None = None) -> Path:
     """The file that a path, a run folder or a URL means; what a URL names is fetched first. Raises `InputError`."""
     text = URL_AS_PATH.sub(r"\1://", os.fspath(location), count=1)
-    if is_url(text):
+    if is_url(text) or text.lower().startswith("file:"):
         return download(text, sha256=sha256)
     path = newest_of(Path(text)) if Path(text).is_dir() else Path(text)
     if not path.is_file():

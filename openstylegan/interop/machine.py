@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.limits import Meter
-from openstylegan.interop.records import Instance, Reference, UnsafeFile, printable
+from openstylegan.interop.records import Instance, Reference, UnsafeFile
 from openstylegan.interop.tape import Tape
 
 LONGEST_KEY = 16

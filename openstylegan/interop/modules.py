@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.contents import own_tensor
-from openstylegan.interop.records import Instance, printable
+from openstylegan.interop.records import Instance
 
 PERSISTENT = ("torch_utils.persistence", "_reconstruct_persistent_obj")
 

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from openstylegan.config import Component
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop import originals
 from openstylegan.interop.contents import Contents, StoredNetwork, describe, plain
 from openstylegan.interop.modules import ModuleRecord, tensors_of
-from openstylegan.interop.records import printable
 from openstylegan.networks.mapping import MappingOptions
 from openstylegan.networks.stylegan2 import SynthesisOptions
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 
 # The packages whose objects appear in files of networks. Their records carry data only; the readers of the layouts
 # decide which of them they understand.
@@ -68,12 +68,6 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"Instance({printable(f'{self.module}.{self.name}')})"
-
-
-def printable(text: str, longest: int = 80) -> str:
-    """`text` in one line of printable ASCII, shortened, since it comes from a file that is not trusted."""
-    plain = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
-    return plain if len(plain) <= longest else plain[: longest - 3] + "..."
 
 
 def in_package(module: str, packages: tuple[str, ...]) -> bool:

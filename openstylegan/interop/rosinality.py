@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from openstylegan.config import Component, from_dict
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.files import atomic_path
 from openstylegan.interop.contents import Contents, StoredNetwork, describe, own_tensor, plain, with_filters
-from openstylegan.interop.records import Instance, printable
+from openstylegan.interop.records import Instance
 from openstylegan.interop.rosinality_names import (
     discriminator_kernels,
     discriminator_pairs,

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from openstylegan.errors import InputError
-from openstylegan.interop.records import printable
+from openstylegan.errors import InputError, printable
 
 Shape = str
 SAME, LEADING, SCALAR, FLAT, NOISE = "same", "[1, ...]", "[1]", "[1, C, 1, 1]", "[1, 1, H, W]"

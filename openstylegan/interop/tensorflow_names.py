@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.contents import own_tensor
-from openstylegan.interop.records import printable
 
 Arrange = Callable[[np.ndarray], np.ndarray]
 Rule = tuple[str, str, Arrange]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.contents import describe, plain
-from openstylegan.interop.records import Instance, printable
+from openstylegan.interop.records import Instance
 
 WITHOUT_EFFECT = ("truncation_psi", "truncation_cutoff", "style_mixing_prob", "structure", "fused_modconv")
 """Options that say how a network is called or computed; truncation is a choice of the caller here."""

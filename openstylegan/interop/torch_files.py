@@ -12,12 +12,11 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.instructions import run
 from openstylegan.interop.limits import Limits, Meter
 from openstylegan.interop.machine import Machine
 from openstylegan.interop.rebuild import damaged
-from openstylegan.interop.records import printable
 from openstylegan.interop.storages import Storage, empty_storage, storage_bytes, storage_dtype, swap_bytes
 from openstylegan.interop.torch_legacy import ALL_REBUILDERS, LegacyFile
 from openstylegan.interop.unfold import checked

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from openstylegan.errors import InputError
+from openstylegan.errors import InputError, printable
 from openstylegan.interop.instructions import run
 from openstylegan.interop.limits import Limits, Meter
 from openstylegan.interop.machine import Machine
-from openstylegan.interop.records import Instance, Reference, UnsafeFile, printable
+from openstylegan.interop.records import Instance, Reference, UnsafeFile
 from openstylegan.interop.torch_legacy import ALL_REBUILDERS
 from openstylegan.interop.unfold import checked
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from openstylegan.errors import InputError
-from openstylegan.interop.download import DownloadOptions, SafeRedirects, cache_place, download, is_url
+from openstylegan.interop.download import cache_place, download
+from openstylegan.web import DownloadOptions, SafeRedirects, is_url
 
 CONTENT = b"\x80\x04" + bytes(range(256)) * 12_000 + b"."
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
