@@ -64,10 +64,11 @@ class PlayerConfig:
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """Terms that are stepped together, by one player, every `every` steps (their gain is `every`).
+    """Terms that are stepped together, by one player, every `every` steps.
 
-    A `lazy` phase also corrects its player's Adam by every / (every + 1). The generator's running statistics (w_avg,
-    magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of all, StyleGAN3's of
+    A player moves in the interval of its phases that are not `lazy`. A lazy one stands for k of these moves (k = `every`
+    over that interval): that is its gain, and it corrects the player's Adam by k / (k + 1). The generator's running
+    statistics (w_avg, magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of all, StyleGAN3's of
     the discriminator's main phase only.
     """
 
@@ -83,12 +84,14 @@ class PhaseConfig:
 class EmaConfig:
     """The averaged generator: half-life in kimg; `rampup` r shortens it to r x images seen at the start.
 
-    `beta`: what is kept in a step, whatever its batch, instead of both.
+    `beta`: what is kept in a step, whatever its batch, instead of both. Until `start_kimg` were shown the average is the
+    generator itself.
     """
 
     half_life_kimg: float = 10.0
     rampup: float | None = 0.05
     beta: float | None = None
+    start_kimg: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from openstylegan.networks.base import Discriminator, Generator, set_precision
 from openstylegan.networks.fastgan import FastGANGenerator
 from openstylegan.networks.msg import MSGGenerator
 from openstylegan.networks.msg_discriminator import MSGDiscriminator
+from openstylegan.networks.plain_stylegan2 import RisingStyleGAN2Discriminator, TanhStyleGAN2Generator
 from openstylegan.networks.projected import ProjectedDiscriminator
 from openstylegan.networks.stylegan1 import StyleGAN1Generator
 from openstylegan.networks.stylegan1_discriminator import StyleGAN1Discriminator
@@ -20,6 +21,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "msg_stylegan": MSGGenerator,
     "stylegan1": StyleGAN1Generator,
     "stylegan2": StyleGAN2Generator,
+    "stylegan2_tanh": TanhStyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
 }
 
@@ -28,4 +30,5 @@ DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "projected": ProjectedDiscriminator,
     "stylegan1": StyleGAN1Discriminator,
     "stylegan2": StyleGAN2Discriminator,
+    "stylegan2_rising": RisingStyleGAN2Discriminator,
 }

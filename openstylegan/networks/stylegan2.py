@@ -298,6 +298,7 @@ class StyleGAN2Generator(Generator):
 
     mapping: MappingNetwork
     synthesis: SynthesisNetwork
+    synthesis_type: type[SynthesisNetwork] = SynthesisNetwork
 
     def __init__(
         self,
@@ -315,7 +316,7 @@ class StyleGAN2Generator(Generator):
         self.img_resolution, self.image_shape = plan.resolution, (img_channels, *plan.shape)
         synthesis_options = options_from(SynthesisOptions, synthesis_kwargs, "synthesis_kwargs")
         mapping_options = options_from(MappingOptions, mapping_kwargs, "mapping_kwargs")
-        self.synthesis = SynthesisNetwork(w_dim, plan, img_channels, synthesis_options)
+        self.synthesis = self.synthesis_type(w_dim, plan, img_channels, synthesis_options)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, mapping_options)
 

@@ -10,7 +10,7 @@ which blocks may use it).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +178,9 @@ class StyleGAN2Discriminator(Discriminator):
     `EpilogueOptions`. Minibatch-stddev groups are formed inside the batch given.
     """
 
+    channels_at: Callable[[int, int, int], int] = staticmethod(channels_at)
+    """Feature maps at a nominal resolution, of channel_base and channel_max."""
+
     def __init__(
         self,
         c_dim: int = 0,
@@ -204,7 +207,7 @@ class StyleGAN2Discriminator(Discriminator):
         options = options_from(BlockOptions, block_kwargs, "block_kwargs")
         epilogue_options = options_from(EpilogueOptions, epilogue_kwargs, "epilogue_kwargs")
         label_options = options_from(LabelMappingOptions, mapping_kwargs, "mapping_kwargs")
-        widths = {r: channels_at(r, channel_base, channel_max) for r in plan.nominals}
+        widths = {r: self.channels_at(r, channel_base, channel_max) for r in plan.nominals}
         self.class_scores = class_scores and c_dim > 0
         if class_scores:
             refuse_embedding(c_dim, cmap_dim, mapping_kwargs)

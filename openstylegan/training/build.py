@@ -120,16 +120,27 @@ def make_phases(config: TrainConfig, players: Mapping[str, Player]) -> list[Phas
         terms = [build(LOSS_TERMS, t.name, t.options, "loss term") for t in phase.terms]
         if config.precision == "float64":
             terms = [t.double() for t in terms]
-        phases.append(Phase(phase.name, players[phase.player], terms, phase.every, phase.updates_statistics))
+        gain = phase.every / interval(config, phase.player)
+        player, follows = players[phase.player], phase.updates_statistics
+        phases.append(Phase(phase.name, player, terms, phase.every, follows, gain=gain))
     return phases
 
 
+def interval(config: TrainConfig, player: str) -> int:
+    """Every how many steps a player moves: the shortest interval of its phases that are not lazy."""
+    return min((p.every for p in config.phases if p.player == player and not p.lazy), default=1)
+
+
 def lazy_every(config: TrainConfig, player: str) -> int | None:
-    """The interval of a player's lazy phase, or None. Raises `InputError` when it has two different ones."""
+    """The interval of a player's lazy phase, in moves of that player, or None. Raises `InputError` when it has two
+    different ones, or one that is no whole number of moves."""
+    own = interval(config, player)
     found = {p.every for p in config.phases if p.player == player and p.lazy}
-    if len(found) > 1:
-        raise InputError(f"expected one interval for the lazy phases of {player}, got {sorted(found)}")
-    return found.pop() if found else None
+    if len(found) > 1 or any(every % own for every in found):
+        raise InputError(
+            f"expected one interval for the lazy phases of {player}, a multiple of {own}, got {sorted(found)}"
+        )
+    return found.pop() // own if found else None
 
 
 def make_networks(

@@ -1,6 +1,7 @@
 """The averaged generator: an exponential moving average of parameters; buffers are copied.
 
-As StyleGAN2-ADA: half-life in images, optionally shortened to a share of the images seen so far.
+As StyleGAN2-ADA: half-life in images, optionally shortened to a share of the images seen so far. Or a constant beta.
+Until the average starts, it is the network itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Ema(Generic[M]):
 
     def beta(self, cur_nimg: int, batch_size: int) -> float:
         """How much of the average is kept in a step; `cur_nimg` counts the images seen before it."""
+        if cur_nimg < self.config.start_kimg * 1000:
+            return 0.0
         if self.config.beta is not None:
             return self.config.beta
         half_life = self.config.half_life_kimg * 1000

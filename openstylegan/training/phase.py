@@ -61,7 +61,7 @@ class StepContext:
 
 @dataclass
 class Phase:
-    """`terms` of `player`'s loss, stepped every `every` steps with gain `every`.
+    """`terms` of `player`'s loss, stepped every `every` steps. `gain`: how many of its player's moves it stands for.
 
     A step: zero the gradients, accumulate over this process's micro-batches, average over the batch, check that all is
     finite (the same verdict on every process), move the player, move running statistics.
@@ -72,6 +72,7 @@ class Phase:
     terms: list[LossTerm]
     every: int = 1
     updates_statistics: bool = True
+    gain: float = 1.0
     needs: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,7 +114,7 @@ class Phase:
         for forward_pass in passes:
             with running.micro_batch():
                 loss = sum_terms(self.terms, forward_pass())
-                (loss * self.every).backward()
+                (loss * self.gain).backward()
             if several:
                 self.player.add_gradients()
 

@@ -20,6 +20,10 @@ Z_DIM, W_DIM, RESOLUTION = 8, 12, 16
 SMALL_GENERATORS: dict[str, dict[str, Any]] = {
     "stylegan1": {"num_layers": 2, "channels": [12, 8, 6], "fused_resolution": 16},
     "stylegan2": {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": {"channel_base": 128, "channel_max": 12}},
+    "stylegan2_tanh": {
+        "mapping_kwargs": {"num_layers": 2},
+        "synthesis_kwargs": {"channel_base": 128, "channel_max": 12},
+    },
     "stylegan3": {"channel_base": 256, "channel_max": 12, "num_layers": 5, "margin_size": 3},
     "fastgan": {"ngf": 2, "num_classes": 10},
     "msg_stylegan": {"num_layers": 2, "channel_base": 128, "channel_max": 12},
@@ -29,6 +33,7 @@ POWERS_OF_TWO_ONLY = {"fastgan"}
 SMALL_DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "stylegan1": {"channels": [12, 8, 6], "fused_resolution": 16, "mbstd_group_size": 2},
     "stylegan2": {"channel_base": 128, "channel_max": 12, "mapping_kwargs": {"num_layers": 2}},
+    "stylegan2_rising": {"capacity": 1, "channel_max": 12},
     "msg_stylegan": {"channel_base": 128, "channel_max": 12},
     "projected": {"cout": 4, "width": 4, "feature_side": 64, "num_classes": 10},
 }
