@@ -149,9 +149,13 @@ def oversample(images: Tensor, f: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, angle: float) -> Moved:
-    """`images` rotated about their middle: band-limited, 4 times oversampled, then sampled bilinearly."""
+    """`images` rotated about their middle."""
+    return resample(images, rotation_matrix(angle))
+
+
+def resample(images: Tensor, matrix: Tensor) -> Moved:
+    """`images` moved by an affine `matrix` [3, 3] (float64): band-limited, 4 times oversampled, sampled bilinearly."""
     height, width = images.shape[2:]
-    matrix = rotation_matrix(angle)
     f = band_limit_filter(matrix, OVERSAMPLING)
     fine = oversample(images, f)
     border = len(f) // 2

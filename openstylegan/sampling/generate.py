@@ -73,8 +73,13 @@ def images_of_ws(G: Generator, ws: Tensor, noise_mode: NoiseMode = "const") -> I
 
 def draw(G: Generator, ws: Tensor, noise_mode: NoiseMode, noise_seeds: Sequence[int]) -> Tensor:
     """uint8 pictures [n, C, H, W] of `ws` [n, num_ws, w_dim]; random noise is drawn from a seed a picture."""
+    return to_uint8(drawn(G, ws, noise_mode, noise_seeds))
+
+
+def drawn(G: Generator, ws: Tensor, noise_mode: NoiseMode, noise_seeds: Sequence[int]) -> Tensor:
+    """What `draw` makes bytes of: the (largest) images [n, C, H, W], nominally in [-1, 1]."""
     source = SampleStream(0, "generate/noise", (), noise_seeds) if noise_mode == "random" else None
-    return to_uint8(leaves(G.synthesis(ws, noise_mode=noise_mode, noise_source=source))[-1])
+    return leaves(G.synthesis(ws, noise_mode=noise_mode, noise_source=source))[-1]
 
 
 def read_projected_w(path: str | os.PathLike[str], G: Generator) -> Tensor:

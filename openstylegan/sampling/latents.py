@@ -19,6 +19,13 @@ def z_from_seed(seed: int, z_dim: int) -> np.ndarray:
     return np.random.RandomState(seed).randn(1, z_dim)
 
 
+def class_of_seed(seed: int, z_dim: int, c_dim: int) -> int:
+    """The class that a seed draws after its latent, for pictures of a conditional network whose class is not said."""
+    random = np.random.RandomState(seed)
+    random.randn(z_dim)
+    return int(random.randint(c_dim))
+
+
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     """The latents of several seeds, [N, z_dim] float64."""
     return torch.from_numpy(np.concatenate([z_from_seed(s, z_dim) for s in seeds]))

@@ -17,15 +17,19 @@ from openstylegan.errors import InputError
 from openstylegan.networks.base import Generator
 
 
-def input_transform(translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> np.ndarray:
+def input_transform(
+    translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0, stretch: tuple[float, float] = (1.0, 1.0)
+) -> np.ndarray:
     """What the input's `transform` must be, [3, 3] float64: the inverse of the movement M wanted in the picture.
 
-    M = [[cos a, sin a, x], [-sin a, cos a, y], [0, 0, 1]]: first a turn by `rotate` degrees (counter-clockwise), then
-    `translate` = (x, y) in picture widths and heights, to the right and down.
+    M = [[cos a, sin a, x], [-sin a, cos a, y], [0, 0, 1]] diag(stretch, 1): first the picture is stretched about its
+    middle, then turned by `rotate` degrees (counter-clockwise), then moved by `translate` = (x, y) in picture widths
+    and heights, to the right and down.
     """
     a = math.radians(rotate)
     c, s = math.cos(a), math.sin(a)
-    return np.linalg.inv(np.array([[c, s, translate[0]], [-s, c, translate[1]], [0.0, 0.0, 1.0]]))
+    turned = np.array([[c, s, translate[0]], [-s, c, translate[1]], [0.0, 0.0, 1.0]])
+    return np.linalg.inv(turned * np.array([*stretch, 1.0]))
 
 
 def transform_of(G: Generator) -> Tensor | None:
