@@ -33,7 +33,9 @@ class DataConfig:
     """The training pictures: a folder or ZIP, and which part of it.
 
     `label_source`: "dataset.json", or "folders" (the first folder is the class). `cache`: True decodes all pictures
-    once into a file that is read faster, None uses such a file when there is one, False does not.
+    once into a file that is read faster, None uses such a file when there is one, False does not. `resize`: the largest
+    centred square of each picture is resized to this side in pixels, or to the nearest power of two; `channels`: 1, 3 or
+    4, to which pictures are converted (`data/sized.py`).
     """
 
     path: str
@@ -44,6 +46,8 @@ class DataConfig:
     num_workers: int = 3
     label_source: str = "dataset.json"
     cache: bool | None = None
+    resize: int | Literal["nearest"] | None = None
+    channels: Literal[1, 3, 4] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,11 @@ class PlayerConfig:
 class PhaseConfig:
     """Terms that are stepped together, by one player, every `every` steps.
 
-    A player moves in the interval of its phases that are not `lazy`. A lazy one stands for k of these moves (k = `every`
-    over that interval): that is its gain, and it corrects the player's Adam by k / (k + 1). The generator's running
+    A player moves in the interval of its phases that are not `lazy`. A lazy one stands for k of these moves, k being
+    `every` over that interval: that is its gain, and it corrects the player's Adam by k / (k + 1). The generator's running
     statistics (w_avg, magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of all, StyleGAN3's of
-    the discriminator's main phase only.
+    the discriminator's main phase only. `fake_labels`: whether generated pictures have labels drawn at random from the
+    data, or those of the step's real pictures, as MSG-StyleGAN's discriminator sees them.
     """
 
     name: str
@@ -78,14 +83,15 @@ class PhaseConfig:
     every: int = 1
     lazy: bool = False
     updates_statistics: bool = True
+    fake_labels: Literal["random", "reals"] = "random"
 
 
 @dataclass(frozen=True)
 class EmaConfig:
     """The averaged generator: half-life in kimg; `rampup` r shortens it to r x images seen at the start.
 
-    `beta`: what is kept in a step, whatever its batch, instead of both. Until `start_kimg` were shown the average is the
-    generator itself.
+    `beta`: what is kept in a step, whatever its batch, instead of both. Until `start_kimg` were shown the average is
+    the generator itself.
     """
 
     half_life_kimg: float = 10.0
@@ -103,8 +109,23 @@ class BlurConfig:
 
 
 @dataclass(frozen=True)
+class SampleConfig:
+    """Grids in `training_samples/` beside the usual ones: of G and of G_ema, one for each psi and mixing probability.
+
+    `w_samples`: latents from which the mean style is estimated; None: the running mean.
+    """
+
+    psi: tuple[float, ...] = (1.0,)
+    mixing: tuple[float, ...] = (0.0,)
+    w_samples: int | None = None
+
+
+@dataclass(frozen=True)
 class OutputConfig:
-    """What a run writes, how often (in ticks), and how much of it is kept."""
+    """What a run writes, how often (in ticks), and how much of it is kept.
+
+    `samples`: further grids, with the usual ones. `loss_tables`: a CSV a loss at every tick, plotted with the grids.
+    """
 
     kimg_per_tick: float = 4.0
     seconds_per_tick: float | None = None
@@ -118,6 +139,8 @@ class OutputConfig:
     metrics: tuple[str, ...] = ()
     metric_images: int | None = None
     tensorboard: bool = True
+    samples: SampleConfig | None = None
+    loss_tables: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Runs small enough to test with: 16 px pictures, thin networks, every kind of term, augmentation and randomness; and
-what two runs are compared by."""
+"""Runs small enough to test with: 16 px pictures, thin networks, every kind of term, augmentation and randomness; what
+two runs are compared by; and the laws of training: resume, micro-batch cut, processes."""
 
 from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,14 @@ from openstylegan.config import (
     to_dict,
     with_overrides,
 )
+from openstylegan.distributed import is_main
 from openstylegan.training.build import Run, build_run
+from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
+from openstylegan.training.launch import run_processes
 from openstylegan.training.loop import train_step
+
+CPU = torch.device("cpu")
+Measure = Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor]], float]
 
 WIDTHS = {"channel_base": 128, "channel_max": 8}
 
@@ -167,7 +174,7 @@ def growing_config(data: Path, loss: str = "wgan-gp", **overrides: Any) -> Train
 
 def trained(config: TrainConfig, steps: int) -> Run:
     """A new run after some steps, on the CPU."""
-    run = build_run(config, torch.device("cpu"))
+    run = build_run(config, CPU)
     for _ in range(steps):
         train_step(run)
     run.loader.close()
@@ -199,3 +206,58 @@ def overall_distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> 
     assert a.keys() == b.keys()
     x, y = (torch.cat([t.double().flatten() for _, t in sorted(w.items())]) for w in (a, b))
     return float((x - y).norm() / x.norm())
+
+
+def check_resume(config: TrainConfig, folder: Path, steps: int, more: int) -> Run:
+    """`steps`, a checkpoint in `folder`, and `more` steps of a new process give what all of them give at once, bit for
+    bit. Returns the run that went on."""
+    whole, half = trained(config, steps + more), trained(config, steps)
+    resumed = build_run(config, CPU)
+    read_checkpoint(write_checkpoint(folder, half.state, {"config": {}}), resumed.state, CPU)
+    assert unequal(everything(half), everything(resumed)) == []
+    for _ in range(more):
+        train_step(resumed)
+    resumed.loader.close()
+    assert unequal(everything(whole), everything(resumed)) == []
+    assert whole.state.numbers() == resumed.state.numbers()
+    return resumed
+
+
+def unequal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that are not the same bits."""
+    assert a.keys() == b.keys()
+    return [n for n in a if not torch.equal(a[n], b[n])]
+
+
+def check_cut(
+    whole: TrainConfig, micro: dict[str, Any], steps: int, tolerance: float, measure: Measure = distance
+) -> None:
+    """With the settings `micro`, which make micro-batches smaller, training gives the same weights."""
+    apart = measure(weights(trained(whole, steps)), weights(trained(with_overrides(whole, micro), steps)))
+    assert apart < tolerance, f"{apart} apart"
+
+
+PROCESS_TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
+"""How far, relative to the norm of all weights, runs on other numbers of processes may be apart."""
+
+
+def train_and_save(job: tuple[TrainConfig, int, Path]) -> None:
+    """A process of `check_processes`: trains in every precision; the main one keeps the weights in a folder."""
+    config, steps, folder = job
+    torch.set_num_threads(1)
+    for precision in PROCESS_TOLERANCES:
+        run = trained(with_overrides(config, {"precision": precision}), steps)
+        if is_main():
+            torch.save(weights(run), folder / f"{precision}.pt")
+
+
+def check_processes(config: TrainConfig, steps: int, folder: Path, nums: tuple[int, ...] = (2,)) -> None:
+    """1 process and each of `nums` processes, on the micro-batches of `config`, give the same weights to rounding."""
+    for num in (1, *nums):
+        (folder / str(num)).mkdir()
+        run_processes(train_and_save, (config, steps, folder / str(num)), num, "cpu")
+    for precision, tolerance in PROCESS_TOLERANCES.items():
+        one, *others = (torch.load(folder / str(n) / f"{precision}.pt", weights_only=True) for n in (1, *nums))
+        for num, other in zip(nums, others, strict=True):
+            apart = overall_distance(one, other)
+            assert apart <= tolerance, f"{num} processes in {precision}: {apart}"

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from openstylegan.errors import InputError
-from openstylegan.networks.base import Generator, check_channels, check_labels
+from openstylegan.networks.base import Generator, check_channels
 from openstylegan.networks.layers import normalize_second_moment
+from openstylegan.networks.mapping import StyleMapping
 from openstylegan.networks.msg_layers import DoublingConv, ScaledConv, ScaledDense, ScaledWeight, StyledEnd, lrelu
 from openstylegan.networks.resolution import ResolutionPlan
 from openstylegan.networks.stylegan2 import NOISE_MODES, channels_at, random_noises
@@ -39,14 +40,11 @@ class LabelMatrix(nn.Module):
         return c @ self.weight.t()
 
 
-class MSGMapping(nn.Module):
+class MSGMapping(StyleMapping):
     """z [N, z_dim] and c [N, c_dim] to ws [N, num_ws, w_dim], with truncation towards the running mean `w_avg` [w_dim].
 
     z and what the labels give are normalized as one vector.
     """
-
-    w_avg: Tensor
-    tracks_w = True
 
     def __init__(
         self,
@@ -66,46 +64,14 @@ class MSGMapping(nn.Module):
         widths = [first, *[layer_features] * (num_layers - 1), self.w_dim]
         for n in range(num_layers):
             self.add_module(f"fc{n}", ScaledDense(widths[n], widths[n + 1], lr_multiplier=lr_multiplier))
-        self.register_buffer("w_avg", torch.zeros(self.w_dim))
+        self.track()
 
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1,
-        truncation_cutoff: int | None = None,
-        update_w_avg: bool | None = None,
-    ) -> Tensor:
-        """ws = w_avg + psi (w - w_avg), the latter for the first `truncation_cutoff` of the num_ws only when given."""
-        w = self.map(z, c)
-        if w.shape[0] > 0 and (self.training if update_w_avg is None else update_w_avg):
-            self.update_w_avg(w.detach().mean(dim=0))
-        ws = w[:, None].repeat(1, self.num_ws, 1)
-        return ws if truncation_psi == 1 else self.truncate(ws, truncation_psi, truncation_cutoff)
-
-    def map(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def map(self, z: Tensor | None, c: Tensor | None) -> Tensor:
         """w [N, w_dim]. Raises `InputError` for z or c of another shape."""
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise InputError(f"expected z of shape [N, {self.z_dim}], got {list(z.shape)}")
-        check_labels(c, self.c_dim, z.shape[0])
-        x = z.to(self.w_avg.dtype)
-        if self.c_dim > 0:
-            assert c is not None
-            x = torch.cat([x, self.label(c.to(x))], dim=1)
-        x = normalize_second_moment(x)
+        x = normalize_second_moment(self.joined(z, c, self.label if self.c_dim > 0 else None))
         for n in range(self.num_layers):
             x = lrelu(self.get_submodule(f"fc{n}")(x))
         return x
-
-    @torch.no_grad()
-    def update_w_avg(self, w_mean: Tensor) -> None:
-        """w_avg <- beta w_avg + (1 - beta) w_mean."""
-        self.w_avg.copy_(w_mean.to(self.w_avg).lerp(self.w_avg, self.w_avg_beta))
-
-    def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """lerp(w_avg, ws, psi), for the first `cutoff` layers only when given. ws is [N, num_ws, w_dim]."""
-        truncated = self.w_avg.lerp(ws, psi)
-        return truncated if cutoff is None else torch.cat([truncated[:, :cutoff], ws[:, cutoff:]], dim=1)
 
 
 class ConstantLayer(StyledEnd):

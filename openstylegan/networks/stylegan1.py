@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openstylegan.errors import InputError
-from openstylegan.networks.base import Generator, check_channels, check_labels
+from openstylegan.networks.base import Generator, check_channels
 from openstylegan.networks.growing import Growth
+from openstylegan.networks.mapping import StyleMapping
 from openstylegan.networks.resolution import ResolutionPlan
 from openstylegan.networks.stylegan1_layers import SLOPE, EqualConv2d, EqualLinear, PixelNorm, StyledBlock
 from openstylegan.networks.stylegan2 import NOISE_MODES, random_noises
@@ -58,64 +59,28 @@ def level_channels(
     return list(channels)
 
 
-class StyleGAN1Mapping(nn.Module):
+class StyleGAN1Mapping(StyleMapping):
     """z [N, z_dim] and c [N, c_dim] to ws [N, num_ws, w_dim], with truncation towards the mean style w_avg [w_dim].
 
     The layers are the generator's `style`.
     """
 
-    w_avg: Tensor
-    w_avg_beta = W_AVG_BETA
-    tracks_w = True
-
     def __init__(self, style: nn.Sequential, sizes: tuple[int, int, int], num_ws: int):
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim = sizes
-        self.num_ws = num_ws
+        self.num_ws, self.w_avg_beta = num_ws, W_AVG_BETA
         self._style = (style,)  # a tuple, so that its tensors keep the names they have in the generator
         if self.c_dim > 0:
             self.embed = EqualLinear(self.c_dim, self.z_dim)
-        self.register_buffer("w_avg", torch.zeros(self.w_dim))
+        self.track()
 
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1,
-        truncation_cutoff: int | None = None,
-        update_w_avg: bool | None = None,
-    ) -> Tensor:
-        """ws = w_avg + psi (w - w_avg), the latter for the first `truncation_cutoff` of the num_ws only when given."""
-        w = self.map(z, c)
-        if w.shape[0] > 0 and (self.training if update_w_avg is None else update_w_avg):
-            self.update_w_avg(w.detach().mean(dim=0))
-        ws = w[:, None].repeat(1, self.num_ws, 1)
-        return ws if truncation_psi == 1 else self.truncate(ws, truncation_psi, truncation_cutoff)
-
-    def map(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def map(self, z: Tensor | None, c: Tensor | None) -> Tensor:
         """w [N, w_dim]. Raises `InputError` for z or c of another shape."""
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise InputError(f"expected z of shape [N, {self.z_dim}], got {list(z.shape)}")
-        check_labels(c, self.c_dim, z.shape[0])
-        x = z.to(self.w_avg.dtype)
-        if self.c_dim > 0:
-            assert c is not None
-            x = torch.cat([x, self.embed(c.to(x))], dim=1)
-        return self._style[0](x)
+        return self._style[0](self.joined(z, c, self.embed if self.c_dim > 0 else None))
 
     def mean_style(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The mean w [1, w_dim] of a batch."""
         return self.map(z, c).mean(dim=0, keepdim=True)
-
-    @torch.no_grad()
-    def update_w_avg(self, w_mean: Tensor) -> None:
-        """w_avg <- beta w_avg + (1 - beta) w_mean."""
-        self.w_avg.copy_(w_mean.to(self.w_avg).lerp(self.w_avg, self.w_avg_beta))
-
-    def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """lerp(w_avg, ws, psi), for the first `cutoff` blocks only when given. ws is [N, num_ws, w_dim]."""
-        truncated = self.w_avg.lerp(ws, psi)
-        return truncated if cutoff is None else torch.cat([truncated[:, :cutoff], ws[:, cutoff:]], dim=1)
 
 
 class GrowingBlocks(nn.Module):

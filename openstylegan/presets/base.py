@@ -27,6 +27,8 @@ class CommonOptions:
     cond: bool = False
     label_source: str = "dataset.json"
     cache: bool | None = None
+    resize: str | None = None
+    channels: Literal[1, 3, 4] | None = None
     mirror: bool = False
     kimg: float | None = None
     minutes: float | None = None
@@ -85,6 +87,11 @@ def check_limits(limits: Iterable[Limit]) -> None:
         if value is not None and not low <= value <= high:
             to = "on" if high == INFINITY else f"to {high:g}"
             raise InputError(f"--{name}: expected a number from {low:g} {to}, got {value:g}")
+
+
+def check_lowest(options: CommonOptions, **lowest: float) -> None:
+    """Raises `InputError` for the first of the options named that is given and below the number beside it."""
+    check_limits((name.replace("_", "-"), getattr(options, name), low, INFINITY) for name, low in lowest.items())
 
 
 def check_length(options: CommonOptions) -> None:
@@ -167,7 +174,18 @@ def data_config(options: CommonOptions, path: str, subset: int | None = None) ->
         num_workers=options.workers,
         label_source=options.label_source,
         cache=options.cache,
+        resize=parse_resize(options.resize),
+        channels=options.channels,
     )
+
+
+def parse_resize(text: str | None) -> int | Literal["nearest"] | None:
+    """The side that pictures are resized to, as typed. Raises `InputError`."""
+    if text is None or text == "nearest":
+        return text and "nearest"
+    if not text.isdigit() or int(text) < 8:
+        raise InputError(f"--resize: expected a side from 8 pixels on, or nearest, got '{text}'")
+    return int(text)
 
 
 def number(value: float) -> str:

@@ -4,8 +4,7 @@ Non-saturating logistic losses with R1 over all scales (gamma 10) in every step,
 kimg. Published FID-50k: CelebA-HQ 1024 px 6.37 (8 GPUs), FFHQ 1024 px 5.80 (4), LSUN churches 256 px 5.20 (8), Oxford
 flowers 256 px 19.60 (2), Indian celebrities 256 px 28.44 (4).
 
-Differs from MSG-StyleGAN: the averaged generator moves after both players' steps (there before the generator's); labels
-of all generated pictures are drawn at random from the data (there, the discriminator's step takes those of its reals);
+Differs from MSG-StyleGAN: the averaged generator moves after both players' steps (there before the generator's);
 Adam's eps is added before the bias correction is taken, as PyTorch does; every step draws new real pictures, in one
 order an epoch.
 """
@@ -18,12 +17,12 @@ from pathlib import Path
 from openstylegan.config import Component, EmaConfig, OutputConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.errors import InputError
 from openstylegan.presets.base import (
-    INFINITY,
     CommonOptions,
     Preset,
     check_batch,
     check_length,
     check_limits,
+    check_lowest,
     check_micro_batch,
     check_source,
     common_limits,
@@ -55,17 +54,7 @@ def check_values(options: Options) -> None:
     """Raises `InputError` for the first value outside its range."""
     check_limits(common_limits(options))
     check_length(options)
-    check_limits(
-        [
-            ("seed", options.seed, 0, INFINITY),
-            ("gamma", options.gamma, 0, INFINITY),
-            ("cbase", options.cbase, 1, INFINITY),
-            ("cmax", options.cmax, 1, INFINITY),
-            ("mbstd-group", options.mbstd_group, 1, INFINITY),
-            ("glr", options.glr, 0, INFINITY),
-            ("dlr", options.dlr, 0, INFINITY),
-        ]
-    )
+    check_lowest(options, seed=0, gamma=0, cbase=1, cmax=1, mbstd_group=1, glr=0, dlr=0)
 
 
 def batches(options: Options) -> tuple[int, int]:
@@ -85,10 +74,10 @@ def batches(options: Options) -> tuple[int, int]:
 
 
 def phases(options: Options) -> tuple[PhaseConfig, ...]:
-    """The discriminator steps first; w_avg follows the pictures of both."""
+    """The discriminator steps first, at generated pictures with the labels of its real ones; w_avg follows both."""
     r1 = Component("scale_r1", {"gamma": options.gamma})
     return (
-        PhaseConfig("Dmain", "D", (Component("logistic_d"), r1)),
+        PhaseConfig("Dmain", "D", (Component("logistic_d"), r1), fake_labels="reals"),
         PhaseConfig("Gmain", "G", (Component("logistic_g"),)),
     )
 

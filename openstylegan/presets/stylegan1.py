@@ -18,12 +18,12 @@ from typing import Any, Literal
 from openstylegan.config import Component, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.errors import InputError
 from openstylegan.presets.base import (
-    INFINITY,
     CommonOptions,
     Preset,
     check_batch,
     check_length,
     check_limits,
+    check_lowest,
     check_micro_batch,
     common_limits,
     controlled,
@@ -67,17 +67,7 @@ def check_values(options: Options) -> None:
     """Raises `InputError` for the first value outside its range, and for options that would have no effect."""
     check_limits(common_limits(options))
     check_length(options)
-    check_limits(
-        [
-            ("phase", options.phase, 1, INFINITY),
-            ("gamma", options.gamma, 0, INFINITY),
-            ("cbase", options.cbase, 1, INFINITY),
-            ("cmax", options.cmax, 1, INFINITY),
-            ("map-depth", options.map_depth, 1, INFINITY),
-            ("mbstd-group", options.mbstd_group, 1, INFINITY),
-            ("seed", options.seed, 0, INFINITY),
-        ]
-    )
+    check_lowest(options, phase=1, gamma=0, cbase=1, cmax=1, map_depth=1, mbstd_group=1, seed=0)
     for name, size in (("init-size", options.init_size), ("max-size", options.max_size)):
         if size is not None and size not in SIZES:
             raise InputError(f"--{name}: expected one of {', '.join(map(str, SIZES))}, got {size}")

@@ -14,6 +14,7 @@ from openstylegan.augment import AUGMENTS, Augment, FadingBlur
 from openstylegan.config import Component, PlayerConfig, TrainConfig
 from openstylegan.data.dataset import ImageDataset, open_dataset
 from openstylegan.data.loader import BatchLoader
+from openstylegan.data.sized import sized
 from openstylegan.distributed import broadcast, is_main, world_size
 from openstylegan.errors import InputError
 from openstylegan.losses import LOSS_TERMS
@@ -71,13 +72,14 @@ class Run:
 def open_training_data(config: TrainConfig) -> ImageDataset:
     """The dataset a configuration names. Raises `InputError`."""
     data = config.data
+    pictures = sized(data.path, data.resize, data.channels, data.label_source, tell=print_notice)
     return open_dataset(
-        data.path,
+        pictures.path,
         use_labels=data.use_labels,
         max_size=data.max_size,
         xflip=data.xflip,
         seed=data.subset_seed,
-        label_source=data.label_source,
+        label_source=pictures.label_source,
         cache=data.cache,
     )
 
@@ -120,9 +122,9 @@ def make_phases(config: TrainConfig, players: Mapping[str, Player]) -> list[Phas
         terms = [build(LOSS_TERMS, t.name, t.options, "loss term") for t in phase.terms]
         if config.precision == "float64":
             terms = [t.double() for t in terms]
-        gain = phase.every / interval(config, phase.player)
         player, follows = players[phase.player], phase.updates_statistics
-        phases.append(Phase(phase.name, player, terms, phase.every, follows, gain=gain))
+        gain = phase.every / interval(config, phase.player)
+        phases.append(Phase(phase.name, player, terms, phase.every, follows, phase.fake_labels, gain))
     return phases
 
 

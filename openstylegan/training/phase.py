@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import Tensor
@@ -72,6 +72,7 @@ class Phase:
     terms: list[LossTerm]
     every: int = 1
     updates_statistics: bool = True
+    fake_labels: str = "random"
     gain: float = 1.0
     needs: frozenset[str] = field(init=False)
 
@@ -88,7 +89,7 @@ class Phase:
         Raises `OutOfMemory` on all processes, before anything but gradients has changed.
         """
         tally, moment = Tally(), Moment(context.seed, cur_nimg, self.name)
-        micro_batches = cut(batch, num_local)
+        micro_batches = cut(self.labelled(batch), num_local)
         self.player.zero_gradients()
         self.player.set_trainable(True)
         surveyed = self.survey(context, micro_batches, moment) if num_micro_batches > 1 else {}
@@ -108,6 +109,10 @@ class Phase:
                 context.stats.add(name, values)
             for owner, values in tally.tracked.items():
                 owner.update_statistics(values[:-1] / values[-1], values[-1])
+
+    def labelled(self, batch: Batch) -> Batch:
+        """`batch` with the labels that the generated pictures of this phase have."""
+        return batch if self.fake_labels == "random" else replace(batch, fake_labels=batch.labels)
 
     def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], running: Running, several: bool) -> None:
         """Gradients of the micro-batches; where the batch has several, their sum."""

@@ -6,52 +6,36 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import alias_free_config, distance, everything, make_pictures, overall_distance, trained, weights
+from runs import (
+    alias_free_config,
+    check_cut,
+    check_processes,
+    check_resume,
+    distance,
+    everything,
+    overall_distance,
+    trained,
+    weights,
+)
 
 from openstylegan.config import TrainConfig, with_overrides
 from openstylegan.data.demo import demo_path
-from openstylegan.distributed import is_main
 from openstylegan.training.build import build_run
-from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
-from openstylegan.training.launch import run_processes
 from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
 both = pytest.mark.parametrize("rotates", [False, True], ids=["T", "R"])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
-
-
 @both
 def test_resume_is_exact(pictures: Path, tmp_path: Path, rotates: bool) -> None:
-    config = alias_free_config(pictures, rotates)
-    whole, half = trained(config, 4), trained(config, 2)
-    resumed = build_run(config, CPU)
-    read_checkpoint(write_checkpoint(tmp_path, half.state, {"config": {}}), resumed.state, CPU)
-    for _ in range(2):
-        train_step(resumed)
-    resumed.loader.close()
-    mine, theirs = everything(whole), everything(resumed)
-    assert mine.keys() == theirs.keys()
-    assert [n for n in mine if not torch.equal(mine[n], theirs[n])] == []
+    check_resume(alias_free_config(pictures, rotates), tmp_path, 2, 2)
 
 
 @both
 def test_the_cut_into_micro_batches_changes_nothing(pictures: Path, rotates: bool) -> None:
     whole = alias_free_config(pictures, rotates, precision="float64")
-    cut = with_overrides(whole, {"schedule.options.batch_gpu": 2})
-    assert distance(weights(trained(whole, 4)), weights(trained(cut, 4))) < 1e-10
+    check_cut(whole, {"schedule.options.batch_gpu": 2}, 4, 1e-10)
 
 
 def test_training_moves_everything_but_what_is_fixed(pictures: Path) -> None:
@@ -62,27 +46,9 @@ def test_training_moves_everything_but_what_is_fixed(pictures: Path) -> None:
     assert [n for n in still if not n.endswith(fixed) and not n.startswith("augment/")] == []
 
 
-TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
-
-
-def rank_job(job: tuple[TrainConfig, Path]) -> None:
-    config, folder = job
-    torch.set_num_threads(1)
-    for precision in TOLERANCES:
-        run = trained(with_overrides(config, {"precision": precision}), 4)
-        if is_main():
-            torch.save(weights(run), folder / f"{precision}.pt")
-
-
 def test_the_number_of_processes_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     config = alias_free_config(pictures, **{"schedule.options.batch_gpu": 2})
-    for num in (1, 2):
-        (tmp_path / str(num)).mkdir()
-    rank_job((config, tmp_path / "1"))
-    run_processes(rank_job, (config, tmp_path / "2"), 2, "cpu")
-    for precision, tolerance in TOLERANCES.items():
-        one, two = (torch.load(tmp_path / num / f"{precision}.pt", weights_only=True) for num in ("1", "2"))
-        assert overall_distance(one, two) <= tolerance
+    check_processes(config, 4, tmp_path)
 
 
 def test_statistics_follow_the_phases_that_say_so(pictures: Path) -> None:

@@ -7,29 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from runs import distance, everything, make_pictures, overall_distance, projected_config, small_config, trained, weights
+from runs import check_cut, check_processes, check_resume, everything, projected_config, small_config, trained
 
-from openstylegan.config import Component, PhaseConfig, TrainConfig, to_dict, with_overrides
-from openstylegan.distributed import is_main
+from openstylegan.config import Component, PhaseConfig, TrainConfig, to_dict
 from openstylegan.training.build import build_run
-from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
-from openstylegan.training.launch import run_processes
 from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
 
 
 def phases(noise: str, loss: str = "logistic") -> list[dict[str, Any]]:
@@ -49,49 +33,18 @@ def config_of(pictures: Path, noise: str = "step", **overrides: Any) -> TrainCon
 @pytest.mark.parametrize("noise", ["step", "image"])
 def test_resume_is_exact(pictures: Path, tmp_path: Path, noise: str) -> None:
     """Also in what the generator's term knows of real pictures: the checkpoint is its only memory."""
-    config = config_of(pictures, noise)
-    whole, half = trained(config, 6), trained(config, 3)
-    resumed = build_run(config, CPU)
-    read_checkpoint(write_checkpoint(tmp_path, half.state, {"config": {}}), resumed.state, CPU)
-    for _ in range(3):
-        train_step(resumed)
-    resumed.loader.close()
-    mine, theirs = everything(whole), everything(resumed)
-    assert float(mine["terms/Gmain/1/real_square"]) > 0
-    assert mine.keys() == theirs.keys()
-    assert [n for n in mine if not torch.equal(mine[n], theirs[n])] == []
-    assert whole.state.numbers() == resumed.state.numbers()
+    resumed = check_resume(config_of(pictures, noise), tmp_path, 3, 3)
+    assert float(everything(resumed)["terms/Gmain/1/real_square"]) > 0
 
 
 @pytest.mark.parametrize("noise", ["step", "image"])
 def test_the_cut_into_micro_batches_changes_nothing(pictures: Path, noise: str) -> None:
-    found = [
-        weights(trained(config_of(pictures, noise, precision="float64", **{"schedule.options.batch_gpu": micro}), 10))
-        for micro in (8, 4)
-    ]
-    assert distance(*found) < 1e-10
-
-
-TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
-
-
-def rank_job(job: tuple[TrainConfig, Path]) -> None:
-    config, folder = job
-    torch.set_num_threads(1)
-    for precision in TOLERANCES:
-        run = trained(with_overrides(config, {"precision": precision}), 4)
-        if is_main():
-            torch.save(weights(run), folder / f"{precision}.pt")
+    check_cut(config_of(pictures, noise, precision="float64"), {"schedule.options.batch_gpu": 4}, 10, 1e-10)
 
 
 def test_the_number_of_processes_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     config = config_of(pictures, **{"schedule.options.batch_gpu": 4})
-    for num in (1, 2):
-        (tmp_path / str(num)).mkdir()
-        run_processes(rank_job, (config, tmp_path / str(num)), num, "cpu")
-    for precision, tolerance in TOLERANCES.items():
-        one, two = (torch.load(tmp_path / num / f"{precision}.pt", weights_only=True) for num in ("1", "2"))
-        assert overall_distance(one, two) <= tolerance
+    check_processes(config, 4, tmp_path)
 
 
 def test_the_statistic_is_that_of_the_latest_scores(pictures: Path) -> None:

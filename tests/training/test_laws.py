@@ -7,46 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import distance, everything, make_pictures, overall_distance, small_config, trained, weights
+from runs import check_cut, check_processes, check_resume, everything, overall_distance, small_config, trained
 
-from openstylegan.config import TrainConfig, with_overrides
-from openstylegan.distributed import is_main
-from openstylegan.training.build import Run, build_run
-from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
-from openstylegan.training.launch import run_processes
+from openstylegan.training.build import Run
 from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
 
 
 def test_resume_is_exact(pictures: Path, tmp_path: Path) -> None:
-    config = small_config(pictures)
-    whole = trained(config, 8)
-    half = trained(config, 4)
-    folder = write_checkpoint(tmp_path, half.state, {"config": {}})
-    resumed = build_run(config, CPU)
-    read_checkpoint(folder, resumed.state, CPU)
-    for _ in range(4):
-        train_step(resumed)
-    resumed.loader.close()
-    mine, theirs = everything(whole), everything(resumed)
-    assert mine.keys() == theirs.keys()
-    assert [n for n in mine if not torch.equal(mine[n], theirs[n])] == []
-    assert whole.state.numbers() == resumed.state.numbers()
+    check_resume(small_config(pictures), tmp_path, 4, 4)
 
 
 def test_training_moves_everything(pictures: Path) -> None:
@@ -59,48 +29,19 @@ def test_training_moves_everything(pictures: Path) -> None:
 
 @pytest.mark.parametrize("micro", [4, 2])
 def test_the_cut_into_micro_batches_changes_nothing(pictures: Path, micro: int) -> None:
-    whole = small_config(pictures, precision="float64")
-    cut = small_config(pictures, precision="float64", **{"schedule.options.batch_gpu": micro})
-    assert distance(weights(trained(whole, 20)), weights(trained(cut, 20))) < 1e-10
+    check_cut(small_config(pictures, precision="float64"), {"schedule.options.batch_gpu": micro}, 20, 1e-10)
 
 
 def test_the_cut_into_micro_batches_changes_nothing_in_float32(pictures: Path) -> None:
     """With Adam's eps at 1e-5: a convolution of another batch size rounds otherwise, and with eps 1e-8 and beta1 = 0
     Adam turns that rounding, where a gradient is nearly zero, into steps of full size (6e-6 of the weights' norm)."""
     eps = {"generator.eps": 1e-5, "discriminator.eps": 1e-5}
-    whole = small_config(pictures, **eps)
-    cut = small_config(pictures, **eps, **{"schedule.options.batch_gpu": 4})
-    a, b = weights(trained(whole, 20)), weights(trained(cut, 20))
-    assert overall_distance(a, b) < 1e-6
+    check_cut(small_config(pictures, **eps), {"schedule.options.batch_gpu": 4}, 20, 1e-6, overall_distance)
 
 
-TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
-
-
-def rank_job(job: tuple[TrainConfig, Path]) -> None:
-    config, folder = job
-    torch.set_num_threads(1)
-    for precision in TOLERANCES:
-        run = trained(with_overrides(config, {"precision": precision}), 20)
-        if is_main():
-            torch.save(weights(run), folder / f"{precision}.pt")
-
-
-@pytest.fixture(scope="module")
-def runs_by_processes(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Folders with the weights after 20 steps of 4 micro-batches, by the number of processes."""
-    config, folders = small_config(pictures, **{"schedule.options.batch_gpu": 2}), {}
-    for num in (1, 2, 4):
-        folders[num] = tmp_path_factory.mktemp(f"processes{num}")
-        run_processes(rank_job, (config, folders[num]), num, "cpu")
-    return folders
-
-
-@pytest.mark.parametrize("num", [2, 4])
-@pytest.mark.parametrize("precision", TOLERANCES)
-def test_the_number_of_processes_changes_nothing(runs_by_processes: dict[int, Path], precision: str, num: int) -> None:
-    found = [torch.load(runs_by_processes[n] / f"{precision}.pt", weights_only=True) for n in (1, num)]
-    assert overall_distance(*found) <= TOLERANCES[precision]
+def test_the_number_of_processes_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    """20 steps of 4 micro-batches."""
+    check_processes(small_config(pictures, **{"schedule.options.batch_gpu": 2}), 20, tmp_path, (2, 4))
 
 
 def test_state_owns_everything_that_changes(pictures: Path) -> None:

@@ -6,44 +6,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import distance, everything, make_pictures, overall_distance, projected_config, trained, weights
+from runs import (
+    check_processes,
+    check_resume,
+    distance,
+    everything,
+    overall_distance,
+    projected_config,
+    trained,
+    weights,
+)
 
-from openstylegan.config import TrainConfig, with_overrides
-from openstylegan.distributed import is_main
-from openstylegan.training.build import build_run
-from openstylegan.training.checkpoint import read_checkpoint, write_checkpoint
-from openstylegan.training.launch import run_processes
-from openstylegan.training.loop import train_step
 from openstylegan.training.memory import next_smaller
 from openstylegan.training.schedule import Stage
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures.zip")
-
-
 def test_resume_is_exact(pictures: Path, tmp_path: Path) -> None:
-    config = projected_config(pictures)
-    whole, half = trained(config, 4), trained(config, 2)
-    resumed = build_run(config, CPU)
-    read_checkpoint(write_checkpoint(tmp_path, half.state, {"config": {}}), resumed.state, CPU)
-    for _ in range(2):
-        train_step(resumed)
-    resumed.loader.close()
-    mine, theirs = everything(whole), everything(resumed)
-    assert mine.keys() == theirs.keys()
-    assert [n for n in mine if not torch.equal(mine[n], theirs[n])] == []
+    check_resume(projected_config(pictures), tmp_path, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -86,26 +67,9 @@ def test_running_buffers_move_as_far_however_the_batch_is_cut(pictures: Path) ->
                 torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
 
 
-TOLERANCES = {"float64": 1e-12, "float32": 1e-6}
-
-
-def rank_job(job: tuple[TrainConfig, Path]) -> None:
-    config, folder = job
-    torch.set_num_threads(1)
-    for precision in TOLERANCES:
-        run = trained(with_overrides(config, {"precision": precision}), 3)
-        if is_main():
-            torch.save(weights(run), folder / f"{precision}.pt")
-
-
 def test_the_number_of_processes_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     config = projected_config(pictures, **{"schedule.options.batch_gpu": 4})
-    for num in (1, 2):
-        (tmp_path / str(num)).mkdir()
-        run_processes(rank_job, (config, tmp_path / str(num)), num, "cpu")
-    for precision, tolerance in TOLERANCES.items():
-        one, two = (torch.load(tmp_path / num / f"{precision}.pt", weights_only=True) for num in ("1", "2"))
-        assert overall_distance(one, two) <= tolerance
+    check_processes(config, 3, tmp_path)
 
 
 def test_memory_is_never_saved_at_the_cost_of_batch_statistics(pictures: Path) -> None:
