@@ -22,9 +22,11 @@ MIME = {
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 LOSSLESS_PIXELS = 256 * 256
 """Up to here a picture begins lossless: a PNG takes 2 ms, and blocks of JPEG would show when it is enlarged."""
+TINY_PIXELS = 64 * 64
+"""Up to here a PNG has about as few bytes as a good JPEG, so it stays."""
 TARGET_MS = 33.0
-STEADY = 12
-"""So many pictures in a row must be cheap before the quality rises."""
+PATIENCE, STEADY = 3, 12
+"""So many pictures in a row must be dear before the quality falls, and cheap before it rises."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +90,27 @@ class Pace:
 
     def __init__(self) -> None:
         self.rung: int | None = None
-        self.cheap = 0
+        self.cheap = self.dear = 0
 
     def quality(self, pixels: int) -> Quality:
         """For a picture of so many pixels."""
+        if pixels <= TINY_PIXELS:
+            return LOSSLESS
         if self.rung is None:
             self.rung = 0 if pixels <= LOSSLESS_PIXELS else 1
         return LADDER[self.rung]
 
     def note(self, cost_ms: float) -> None:
         """A picture took `cost_ms` to encode, to travel and to be decoded."""
-        if self.rung is None:
-            return
-        if cost_ms > 2 * TARGET_MS:
-            self.rung, self.cheap = min(self.rung + 1, len(LADDER) - 1), 0
-            return
+        self.dear = self.dear + 1 if cost_ms > 2 * TARGET_MS else 0
         self.cheap = self.cheap + 1 if cost_ms < TARGET_MS else 0
-        if self.cheap >= STEADY:
-            self.rung, self.cheap = max(self.rung - 1, 0), 0
+        if self.dear >= PATIENCE:
+            self.step(1)
+        elif self.cheap >= STEADY:
+            self.step(-1)
+
+    def step(self, rungs: int) -> None:
+        """Down the ladder, or up."""
+        self.cheap = self.dear = 0
+        if self.rung is not None:
+            self.rung = min(max(self.rung + rungs, 0), len(LADDER) - 1)

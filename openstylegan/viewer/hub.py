@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from openstylegan import __version__
 from openstylegan.errors import InputError
 from openstylegan.ops.native import native
 from openstylegan.sampling.film import WRITERS, can_write_mp4
-from openstylegan.viewer.messages import Hello
+from openstylegan.viewer.messages import Error, Hello
 from openstylegan.viewer.models import ModelList
 from openstylegan.viewer.opened import OpenNetworks
 from openstylegan.viewer.renderer import Renderer
@@ -29,12 +30,12 @@ class Hub:
     models: ModelList
     device: torch.device
     capture_dir: Path | None = None
-    first_run: str | None = None
     networks: OpenNetworks = field(init=False)
     renderer: Renderer = field(init=False)
 
     def __post_init__(self) -> None:
         self.networks, self.renderer = OpenNetworks(self.models, self.device), Renderer(self.failed)
+        Image.preinit()  # else the first picture waits for it
         first = self.models.first()
         if first is not None:  # so that it is there when the page asks for it
             threading.Thread(target=self.open_early, args=(first,), daemon=True).start()
@@ -46,7 +47,7 @@ class Hub:
         return Hello(
             models=self.models.now,
             first=self.models.first(),
-            first_run=self.first_run,
+            first_run=self.models.first_run(),
             versions=versions,
             device=self.device_name,
             films=tuple(ending[1:] for ending in WRITERS if ending != ".mp4" or can_write_mp4()),
@@ -61,6 +62,11 @@ class Hub:
     def name_of(self, model: str) -> str:
         """A network's name for people. Raises `InputError` for what is not on the list."""
         return self.models.place(model).rstrip("/").rpartition("/")[2]
+
+    def failure(self, number: int | None, error: Exception) -> Error:
+        """The answer for an error in what the page asked for with the id `number`."""
+        self.failed(error)
+        return Error(id=number, message=str(error) if isinstance(error, InputError) else in_one_line(error))
 
     def failed(self, error: Exception) -> None:
         """An error that nobody foresaw: all of it goes to the error output."""
@@ -85,3 +91,8 @@ def name_of_path(device: torch.device) -> str:
         return "plain PyTorch"
     loaded, why = native()
     return f"fast CPU paths, {why}" if loaded is not None else f"fast CPU paths, nothing compiled ({why})"
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, for people, when it was none of the errors that are foreseen."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:400]

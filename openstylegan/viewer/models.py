@@ -131,6 +131,11 @@ class ModelList:
             raise InputError(f"expected a run of the list, got '{run}'; refresh the list")
         return self.run_places[run]
 
+    def first_run(self) -> str | None:
+        """The run to watch at once: the first run folder that was named, if there is something to watch."""
+        named = [id_of(os.fspath(folder)) for folder in self.folders]
+        return next((key for key in named for run in self.now.runs if run.id == key and run.watchable), None)
+
     def first(self) -> str | None:
         """The network to open at once: the first file named, else the newest snapshot of the newest run."""
         entries = [*self.now.files[:1], *(model for run in self.now.runs for model in run.models[:1])]

@@ -24,6 +24,8 @@ from openstylegan.viewer.connection import Connection
 from openstylegan.viewer.guard import HEADERS, Guard
 from openstylegan.viewer.hub import Hub
 from openstylegan.viewer.messages import MAX_MESSAGE_BYTES
+from openstylegan.viewer.requests import Requests
+from openstylegan.viewer.stream import ViewStream
 
 PAGE = Path(__file__).with_name("page")
 TYPES = {
@@ -67,7 +69,7 @@ def make_app(hub: Hub, guard: Guard) -> Callable[..., Any]:
         if len(pages) >= MOST_PAGES:
             await websocket.close(1013)
             return
-        page = Connection(hub, websocket)
+        page = connect(hub, websocket)
         pages.add(page)
         try:
             await page.serve()
@@ -86,6 +88,13 @@ def make_app(hub: Hub, guard: Guard) -> Callable[..., Any]:
         WebSocketRoute("/ws", pages_socket),
     ]
     return guarded(Starlette(routes=routes, lifespan=lifespan), guard)
+
+
+def connect(hub: Hub, websocket: WebSocket) -> Connection:
+    """A page's connection, with those who answer it."""
+    page = Connection(hub, websocket)
+    page.handlers = Requests(page).handlers(ViewStream(page))
+    return page
 
 
 def file_response(path: Path) -> Response:
@@ -124,6 +133,7 @@ class Server(uvicorn.Server):
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=MOST_WAITING_BYTES,
             http="h11",
