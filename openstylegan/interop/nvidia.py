@@ -20,13 +20,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from openstylegan.config import Component
 from openstylegan.errors import InputError, printable
 from openstylegan.interop import originals
 from openstylegan.interop.contents import Contents, StoredNetwork, describe, plain
 from openstylegan.interop.modules import ModuleRecord, tensors_of
+from openstylegan.interop.projected_records import NotBuiltHere, fastgan_options, projected_options, projected_tensors
 from openstylegan.networks.mapping import MappingOptions
 from openstylegan.networks.stylegan2 import SynthesisOptions
+from openstylegan.snapshot import outline
 
 SOURCE = "nvidia-pytorch"
 NETWORKS = ("G_ema", "G", "D")
@@ -106,16 +110,9 @@ def stylegan3_options(record: ModuleRecord) -> dict[str, Any]:
     return {**sizes(record, given), "mapping_kwargs": mapping, **synthesis}
 
 
-def fastgan_options(record: ModuleRecord) -> dict[str, Any]:
-    """Options of a FastGAN generator, seen from its tensors: its class stores no constructor call."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors_of(record)[0].items()}
-    first = shapes.get("synthesis.init.init.0.weight_orig", ())
-    if len(first) != 4:
-        raise InputError(f"expected a first layer in {record.says}, got none; is the file damaged?")
-    second_layers = {"synthesis.feat_8.5.weight_orig", "synthesis.feat_8.conv2.weight_orig"}
-    found = {**sizes(record, {}, FASTGAN_SIZES), "ngf": first[1] // 32, "lite": not second_layers & shapes.keys()}
-    classes = shapes.get("synthesis.embed.weight")
-    return found if classes is None else {**found, "num_classes": classes[0]}
+def sized_fastgan_options(record: ModuleRecord) -> dict[str, Any]:
+    """Options of a FastGAN generator."""
+    return {**sizes(record, {}, FASTGAN_SIZES), **fastgan_options(record)}
 
 
 def stylegan2_discriminator_options(record: ModuleRecord) -> dict[str, Any]:
@@ -132,11 +129,6 @@ def stylegan2_discriminator_options(record: ModuleRecord) -> dict[str, Any]:
     nested = {name: {**default, **table(given, name)} for name, default in defaults.items()}
     own_sizes = sizes(record, given, ("c_dim", "img_resolution", "img_channels"))
     return {**originals.STYLEGAN2_DISCRIMINATOR, **resolved, **given, **own_sizes, **nested}
-
-
-def no_options(record: ModuleRecord) -> dict[str, Any]:
-    """For networks that are named only."""
-    return {}
 
 
 def has_synthesis(*names: str) -> Callable[[ModuleRecord], bool]:
@@ -156,12 +148,29 @@ def is_class(module: str, name: str) -> Callable[[ModuleRecord], bool]:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """A kind of network: its name in our tables, and how it is recognised and its options are found."""
+    """A kind of network: its name in our tables, and how it is recognised and its options and tensors are found.
+
+    `borrows` are options that only the generator of the same file tells.
+    """
 
     says: str
     name: str
     looks: Callable[[ModuleRecord], bool]
     options: Callable[[ModuleRecord], dict[str, Any]]
+    tensors: Callable[[ModuleRecord], tuple[dict[str, Tensor], frozenset[str]]] = tensors_of
+    borrows: tuple[str, ...] = ()
+
+    def stored(self, record: ModuleRecord, generators: Mapping[str, StoredNetwork]) -> StoredNetwork:
+        """The network of a record; `generators` are those read so far. Raises `NotBuiltHere` or `InputError`."""
+        lender = generators.get("G") or generators.get("G_ema")
+        if self.borrows and lender is None:
+            raise NotBuiltHere("without a generator beside it, nothing says which pictures it judges")
+        borrowed = {} if lender is None else {name: lender.component.options[name] for name in self.borrows}
+        component = Component(self.name, {**borrowed, **self.options(record)})
+        network = StoredNetwork(self.says, component, *self.tensors(record))
+        if self.borrows:
+            check_shapes(network)
+        return network
 
 
 GENERATOR_LAYOUTS = (
@@ -169,7 +178,7 @@ GENERATOR_LAYOUTS = (
         "a FastGAN generator (Projected GAN)",
         "fastgan",
         is_class("pg_modules.networks_fastgan", "Generator"),
-        fastgan_options,
+        sized_fastgan_options,
     ),
     Layout("a StyleGAN3 generator", "stylegan3", has_synthesis("layer_names", "input"), stylegan3_options),
     Layout("a StyleGAN2 generator", "stylegan2", has_synthesis("block_resolutions", "b4"), stylegan2_options),
@@ -179,7 +188,9 @@ DISCRIMINATOR_LAYOUTS = (
         "a projected discriminator (Projected GAN)",
         "projected",
         is_class("pg_modules.discriminator", "ProjectedDiscriminator"),
-        no_options,
+        projected_options,
+        projected_tensors,
+        ("c_dim", "img_resolution", "img_channels"),
     ),
     Layout(
         "a StyleGAN2 discriminator",
@@ -205,8 +216,10 @@ def read(value: dict[str, Any], path: Path) -> Contents:
         layouts = DISCRIMINATOR_LAYOUTS if name == "D" else GENERATOR_LAYOUTS
         layout = next((layout for layout in layouts if record is not None and layout.looks(record)), None)
         if record is not None and layout is not None:
-            component = Component(layout.name, layout.options(record))
-            found.networks[name] = StoredNetwork(layout.says, component, *tensors_of(record))
+            try:
+                found.networks[name] = layout.stored(record, found.networks)
+            except NotBuiltHere as error:
+                found.unread[name] = f"{layout.says}: {error}"
             calls[name] = plain({key: record.state.get(key) for key in ("_init_args", "_init_kwargs")})
         elif entry is not None:
             says = f"a network of a kind that is not known ({record.says if record else describe(entry)})"
@@ -215,6 +228,15 @@ def read(value: dict[str, Any], path: Path) -> Contents:
             found.unread[name] = says
     found.unread.update({str(key): describe(entry) for key, entry in value.items() if key not in KNOWN_ENTRIES})
     return found
+
+
+def check_shapes(network: StoredNetwork) -> None:
+    """Raises `NotBuiltHere` when a discriminator's tensors are not those of the one that can be built."""
+    ours = {name: tuple(tensor.shape) for name, tensor in outline("D", network.component).state_dict().items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in network.tensors.items()}
+    if ours != theirs:
+        wrong = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise NotBuiltHere(f"{printable(wrong)} is {theirs.get(wrong, 'not there')}, here {ours.get(wrong, 'unknown')}")
 
 
 def training_facts(value: Mapping[str, Any]) -> dict[str, Any]:

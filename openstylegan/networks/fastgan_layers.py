@@ -19,6 +19,7 @@ from openstylegan.networks.spectral import (
     UpsampledSpectralConv2d,
 )
 from openstylegan.ops.frozen import derived
+from openstylegan.ops.paths import fast
 
 MOMENTUM, EPSILON = 0.1, 1e-5
 
@@ -52,11 +53,23 @@ class ConditionalBatchNorm(nn.Module):
         return x * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
 
 
+def gated(x: Tensor) -> Tensor:
+    """x [N, 2 C, H, W] to [N, C, H, W]: the first half of the channels times the sigmoid of the second.
+
+    The gradient of PyTorch's own loses the channels-last layout, which costs the normalisation before it 40 ms instead
+    of 5 (16 x 64 x 32 x 32).
+    """
+    if not (fast(x) and x.requires_grad):
+        return F.glu(x, dim=1)
+    value, gate = x.chunk(2, dim=1)
+    return value * gate.sigmoid()
+
+
 class GLU(nn.Module):
     """The first half of the channels times the sigmoid of the second."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.glu(x, dim=1)
+        return gated(x)
 
 
 class NoiseInjection(nn.Module):
@@ -115,7 +128,15 @@ def normalised(conv: SpectralConv2d, norm: BatchNorm, x: Tensor, noise: Tensor |
     gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
     weight = derived(conv.weight_orig, "normalised", lambda _: conv.weight() * gain[:, None, None, None])
     y = conv.convolved(x, weight, norm.bias - norm.running_mean * gain)
-    return y if noise is None else torch.addcmul(y, noise, gain.to(y.dtype)[:, None, None])
+    if noise is None:
+        return y
+    scale = gain.to(y.dtype)[:, None, None]
+    return torch.addcmul(y, noise, scale) if needs_gradient(y, noise, scale) else y.addcmul_(noise, scale)
+
+
+def needs_gradient(*tensors: Tensor) -> bool:
+    """Whether what is computed of `tensors` must not be written over."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class UpBlock(nn.Sequential):
@@ -164,7 +185,7 @@ class ConditionalUpBlock(nn.Module):
         self.bn = ConditionalBatchNorm(2 * out_channels, y_dim)
 
     def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
-        return F.glu(self.bn(self.conv(x), y), dim=1)
+        return gated(self.bn(self.conv(x), y))
 
 
 class ConditionalBigUpBlock(nn.Module):
@@ -181,5 +202,5 @@ class ConditionalBigUpBlock(nn.Module):
         self.noise = NoiseInjection()
 
     def forward(self, x: Tensor, y: Tensor, noises: list[Tensor | None]) -> Tensor:
-        x = F.glu(self.bn1(self.noise(self.conv1(x), noises[0]), y), dim=1)
-        return F.glu(self.bn2(self.noise(self.conv2(x), noises[1]), y), dim=1)
+        x = gated(self.bn1(self.noise(self.conv1(x), noises[0]), y))
+        return gated(self.bn2(self.noise(self.conv2(x), noises[1]), y))

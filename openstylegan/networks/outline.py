@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -23,11 +24,27 @@ SMALL = 1 << 16
 """Numbers below which a tensor is made anyway, so that constructors may compute with it."""
 
 
+_WEIGHTS_FOLLOW: ContextVar[bool] = ContextVar("openstylegan_weights_follow", default=False)
+
+
+def weights_follow() -> bool:
+    """Whether a network made now is given all its weights afterwards: constructors then read no files of weights."""
+    return _WEIGHTS_FOLLOW.get()
+
+
 class WithoutInitialWeights(TorchFunctionMode):
     """A context in which random draws give zeros, or, when large, tensors without memory (on the meta device).
 
-    A tensor that is to be filled with random numbers is left as it is.
+    A tensor that is to be filled with random numbers is left as it is; `weights_follow()` is true.
     """
+
+    def __enter__(self) -> Any:
+        self._token = _WEIGHTS_FOLLOW.set(True)
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        _WEIGHTS_FOLLOW.reset(self._token)
+        super().__exit__(*exception)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

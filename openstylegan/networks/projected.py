@@ -12,16 +12,18 @@ Differs from Projected GAN: augmentation stands before the discriminator (`augme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openstylegan.errors import InputError
-from openstylegan.features.efficientnet_trunk import load_trunk
+from openstylegan.features.efficientnet_trunk import EfficientNetTrunk, load_trunk
 from openstylegan.images import Images
 from openstylegan.networks.base import Discriminator, PrecisionBlock, check_channels
+from openstylegan.networks.outline import weights_follow
 from openstylegan.networks.projected_layers import (
     ConditionalDiscriminator,
     CrossChannel,
@@ -30,16 +32,56 @@ from openstylegan.networks.projected_layers import (
     SingleDiscriminator,
     nominal_start,
 )
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.registry import lookup
 
-BACKBONES = {"efficientnet-lite0": load_trunk}
-"""Frozen networks by name: each call gives a module with `channels` whose forward gives as many maps, halving in size,
-and which has `see_black`."""
+
+class Backbone(NamedTuple):
+    """A frozen network: `load` gives it with its weights, `blank` without. It has `channels`, its forward gives as many
+    maps, halving in size, and it has `see_black`."""
+
+    load: Callable[[], Any]
+    blank: Callable[[], Any]
+
+    def made(self, shift_statistics: bool) -> Any:
+        """The network, or a blank one where all weights (the statistics too) follow."""
+        if weights_follow():
+            return self.blank()
+        network = self.load()
+        if shift_statistics:
+            network.see_black()
+        return network
+
+
+BACKBONES: Mapping[str, Backbone] = {"efficientnet-lite0": Backbone(load_trunk, EfficientNetTrunk)}
+"""Frozen networks by name."""
 STRIDES = (4, 8, 16, 32)
 NOMINAL_SIDE = 256
 """The side of pictures for which the small discriminators are laid out, whatever the data's."""
 FEATURE_SIDE = 224
 """Smaller pictures are enlarged to this (short) side for the features."""
+
+
+class KeptFeatureWeights:
+    """What is derived from a frozen network's weights, kept from one forward pass to the next while none changes."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[Any, ...] = ()
+        self.weights = FrozenWeights()
+
+    def of(self, network: nn.Module) -> FrozenWeights:
+        """Those of `network`, begun anew when a tensor of it is another one, or was written to."""
+        tensors = [*network.parameters(), *network.buffers()]
+        seen = (torch.is_inference_mode_enabled(), *((id(t), t._version) for t in tensors))
+        if seen != self.seen:
+            self.seen, self.weights = seen, FrozenWeights()
+        return self.weights
+
+    def __deepcopy__(self, memo: Any) -> KeptFeatureWeights:
+        return KeptFeatureWeights()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return KeptFeatureWeights, ()
 
 
 class Projector(nn.Module):
@@ -87,8 +129,10 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
     """Logits [N, K] of the small discriminators' maps, side by side; K depends on the side of the features' input.
 
     `feature_side` None: `FEATURE_SIDE` for pictures that are smaller, their own side otherwise (any size will do).
+    `interp224`: pictures of any side are resized to `FEATURE_SIDE`, or (False) none; as Projected GAN calls it.
     `shift_statistics`: the backbone's batch normalisation is moved once, as Projected GAN does when it is made.
     `separable`: the light kind of its StyleGAN2 configuration. `width` None: the widths of the paper.
+    `mbstd_group_size`: the small discriminators see how much samples differ (not in Projected GAN; None: they do not).
     """
 
     def __init__(
@@ -107,6 +151,9 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
         feature_side: int | None = None,
         num_classes: int = 1000,
         shift_statistics: bool = True,
+        mbstd_group_size: int | None = None,
+        mbstd_channels: int = 1,
+        interp224: bool | None = None,
     ):
         super().__init__()
         self.low_precision_allowed = True
@@ -122,15 +169,19 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
             raise InputError(f"expected at most {num_classes} classes, got {c_dim}; set num_classes")
         if min(height, width_px) < 8:
             raise InputError(f"expected pictures of at least 8 px, got {img_resolution}")
-        self.feature_side = feature_side
-        pretrained = lookup(BACKBONES, backbone, "backbone")()
-        if shift_statistics:
-            pretrained.see_black()
+        if feature_side is not None and interp224 is not None:
+            raise InputError("expected feature_side or interp224, got both; leave one out")
+        if interp224 is False and min(height, width_px) < least:
+            raise InputError(f"expected pictures of at least {least} px without interp224, got {img_resolution}")
+        self.feature_side, self.interp224 = feature_side, interp224
+        pretrained = lookup(BACKBONES, backbone, "backbone").made(shift_statistics)
         self.feature_network = Projector(pretrained, proj_type, cout, expand)
         self.feature_network.eval().requires_grad_(False)
+        self.kept = KeptFeatureWeights()
         if not 1 <= num_discs <= len(self.feature_network.channels):
             raise InputError(f"expected num_discs from 1 to {len(self.feature_network.channels)}, got {num_discs}")
         options: dict[str, Any] = {"width": width, "separable": separable, "patch": patch}
+        options |= {"mbstd_group_size": mbstd_group_size, "mbstd_channels": mbstd_channels}
         starts = self.feature_network.starts(feature_side)
         levels = list(zip(self.feature_network.channels, starts, strict=True))[:num_discs]
         levels = [(channels, 16 if patch else side) for channels, side in levels]
@@ -138,6 +189,12 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
             options |= {"c_dim": c_dim, "num_classes": num_classes}
         kind = ConditionalDiscriminator if c_dim > 0 else SingleDiscriminator
         self.discriminator = MultiScaleDiscriminator([kind(i, start, **options) for i, start in levels])
+
+    def usual_side(self, short: int) -> int:
+        """The side at which features look at pictures of this short side where `feature_side` does not say it."""
+        if self.interp224 is None:
+            return max(short, FEATURE_SIDE)
+        return FEATURE_SIDE if self.interp224 else short
 
     def train(self, mode: bool = True) -> ProjectedDiscriminator:
         """Training mode for the small discriminators; the features stay in eval mode."""
@@ -152,10 +209,11 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
             raise InputError(f"expected images of shape [N, {self.img_channels}, H, W], got {got}; check img_channels")
         x = in_colour(images)
         short = min(x.shape[2:])
-        side = self.feature_side or max(short, FEATURE_SIDE)
+        side = self.feature_side or self.usual_side(short)
         if side != short:
             sides = [round(size * side / short) for size in x.shape[2:]]
             x = F.interpolate(x, sides, mode="bilinear", align_corners=False)
         dtype = next(self.discriminator.parameters()).dtype
-        maps = self.feature_network(self.placed(x, self.compute_dtype(dtype)))
+        with self.kept.of(self.feature_network):
+            maps = self.feature_network(self.placed(x, self.compute_dtype(dtype)))
         return self.discriminator(maps, c).to(dtype)

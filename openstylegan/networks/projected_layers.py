@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from openstylegan.networks.base import check_labels
 from openstylegan.networks.fastgan_layers import BatchNorm
+from openstylegan.networks.layers import MinibatchStddev
 from openstylegan.networks.spectral import SpectralConv2d
 
 WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 256, 32: 128, 64: 64, 128: 64, 256: 32, 512: 16, 1024: 8}
@@ -145,7 +146,10 @@ def nominal_start(side: int) -> int:
 
 
 class SingleDiscriminator(nn.Module):
-    """Maps [N, in_channels, s, s] to logits [N, 1, h, w]; `start` is the nominal side s."""
+    """Maps [N, in_channels, s, s] to logits [N, 1, h, w]; `start` is the nominal side s.
+
+    `mbstd_group_size`: shows the last layer how much groups of so many samples differ, in `mbstd_channels` channels.
+    """
 
     def __init__(
         self,
@@ -155,9 +159,14 @@ class SingleDiscriminator(nn.Module):
         end: int = END,
         separable: bool = False,
         patch: bool = False,
+        mbstd_group_size: int | None = None,
+        mbstd_channels: int = 1,
     ):
         super().__init__()
         blocks, channels = trunk(in_channels, start, end, width, separable, patch)
+        if mbstd_group_size is not None:
+            blocks.append(MinibatchStddev(mbstd_group_size, mbstd_channels))
+            channels += mbstd_channels
         self.main = nn.Sequential(*blocks, SpectralConv2d(channels, 1, 4))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -179,10 +188,15 @@ class ConditionalDiscriminator(nn.Module):
         cmap_dim: int = 64,
         embedding_dim: int = 128,
         num_classes: int = 1000,
+        mbstd_group_size: int | None = None,
+        mbstd_channels: int = 1,
     ):
         super().__init__()
         self.c_dim, self.cmap_dim = c_dim, cmap_dim
         blocks, channels = trunk(in_channels, start, end, width, separable, patch)
+        if mbstd_group_size is not None:
+            blocks.append(MinibatchStddev(mbstd_group_size, mbstd_channels))
+            channels += mbstd_channels
         self.main = nn.Sequential(*blocks)
         self.cls = SpectralConv2d(channels, cmap_dim, 4)
         self.embed = nn.Embedding(num_classes, embedding_dim)

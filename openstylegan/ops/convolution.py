@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openstylegan.ops.few_pixels import correlate_few_pixels, few_pixels_pay
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
 
@@ -47,6 +48,8 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         return _from_rows(_rows(x) @ w[:, :, 0, 0].t(), x)
     if _winograd_pays(x, w.shape, geometry):
         return winograd_conv(x, w)
+    if geometry.stride == 1 and few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
+        return correlate_few_pixels(x, w, geometry.padding)
     kernel = derived(w, "channels last", channels_last)
     return F.conv2d(x, kernel, stride=geometry.stride, padding=geometry.padding)
 
