@@ -67,9 +67,12 @@ class Turns:
             except Exception as error:
                 done.set_exception(error)
 
+        def dropped() -> None:
+            done.cancel()
+
         if self.stopped.is_set():
             raise Cancelled
-        self.renderer.ask(self, Wish(draw, "film", done.cancel))
+        self.renderer.ask(self, Wish(draw, "film", dropped))
         try:
             return done.result()
         except CancelledError as error:
@@ -101,8 +104,7 @@ def take_film(turns: Turns, asked: Capture, folder: Path | None, advance: Callab
 
     with tempfile.TemporaryDirectory(prefix="openstylegan-film-") as made:
         place = Path(made) / f"film.{ending}"
-        options = {"frames": asked.frames, "closed": asked.closed, "fps": asked.fps}
-        film.write(place, asked.views, draw, **options, advance=advance)
+        film.write(place, asked.views, draw, frames=asked.frames, closed=asked.closed, fps=asked.fps, advance=advance)
         data = place.read_bytes()
     name, path = keep(folder, data, ending)
     height, width = sizes[0][:2]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from openstylegan.viewer import messages as m
 from openstylegan.viewer.hub import Hub
 from openstylegan.viewer.opened import Opened
 from openstylegan.viewer.session import Pin
+from openstylegan.viewer.threads import in_thread
 
 MOST_WRONG, WRONG_WINDOW_S = 20, 10.0
 """Messages that cannot be read, within so many seconds, before the connection is closed."""
@@ -84,7 +85,7 @@ class Connection:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self.socket.close(code, reason)
 
-    async def take(self, event: dict[str, Any]) -> None:
+    async def take(self, event: MutableMapping[str, Any]) -> None:
         """One event of the socket."""
         if event["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(event.get("code", 1000))
@@ -163,7 +164,7 @@ class Connection:
         found = self.hub.networks.found(model)
         if found is None:
             self.send(m.Progress(id=number, what=f"reading {self.hub.name_of(model)}"))
-            found = await asyncio.to_thread(self.hub.networks.open, model)
+            found = await in_thread(self.hub.networks.open, model)
             self.send(replaced(found.network, id=number))
         return found
 

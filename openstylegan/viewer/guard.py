@@ -8,6 +8,7 @@ every page needs the token that was printed, in its address or, from then on, in
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -55,7 +56,7 @@ class Guard:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         return urlsplit(origin.decode("latin-1").lower()).netloc == host
 
-    def token_given(self, scope: dict[str, Any]) -> bool:
+    def token_given(self, scope: Mapping[str, Any]) -> bool:
         """Whether the right token is in the address or in the cookie."""
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
         cookies = SimpleCookie()

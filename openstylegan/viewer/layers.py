@@ -8,7 +8,7 @@ that comes again `_2`, `_3`, .... The order is that of execution. The names are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,9 +91,9 @@ def value_of(synthesis: nn.Module, name: str, draw: Callable[[], Any]) -> Tensor
 
 
 @contextmanager
-def interruptible(synthesis: nn.Module, check: Callable[[], None]) -> Iterator[None]:
-    """Inside, `check()` is called before every part of `synthesis` and may raise."""
-    hooks = [part.register_forward_pre_hook(lambda *_: check()) for part in synthesis.modules()]
+def interruptible(parts: Sequence[nn.Module], check: Callable[[], None]) -> Iterator[None]:
+    """Inside, `check()` is called before each of `parts` is computed, and may raise."""
+    hooks = [part.register_forward_pre_hook(lambda *_: check()) for part in parts]
     try:
         yield
     finally:

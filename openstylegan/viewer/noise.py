@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from openstylegan.networks.base import Generator
 
 def takes_noise(G: Generator) -> bool:
     """Whether the synthesis takes any noise. Every family's that does gives it out in its method `noises`."""
-    noises = getattr(G.synthesis, "noises", None)
+    noises: Callable[..., list[Tensor | None]] | None = getattr(G.synthesis, "noises", None)
     if noises is None:
         return False
     own = next(G.parameters())
@@ -25,7 +25,7 @@ def noise_times(G: Generator, strength: float) -> Iterator[None]:
     if strength == 1 or not hasattr(G.synthesis, "noises"):
         yield
         return
-    original = G.synthesis.noises
+    original: Callable[..., list[Tensor | None]] = G.synthesis.noises  # type: ignore[assignment]
 
     def scaled(*arguments: object) -> list[Tensor | None]:
         return [None if n is None else n * strength for n in original(*arguments)]

@@ -25,6 +25,7 @@ from openstylegan.viewer.pictures import Picture, write_picture
 from openstylegan.viewer.session import Cancelled
 from openstylegan.viewer.state import to_json
 from openstylegan.viewer.stream import ViewStream
+from openstylegan.viewer.threads import in_thread
 from openstylegan.viewer.watch import Watcher
 
 WATCH_S = 1.0
@@ -83,7 +84,7 @@ class Requests:
         """The list, made anew."""
 
         async def doing() -> None:
-            self.connection.send(replaced(await asyncio.to_thread(self.connection.hub.models.refresh), id=message.id))
+            self.connection.send(replaced(await in_thread(self.connection.hub.models.refresh), id=message.id))
 
         self.work(message, doing())
 
@@ -92,7 +93,7 @@ class Requests:
 
         async def doing() -> None:
             opened = await self.connection.opened(message.view.model, message.id)
-            self.connection.pin = await asyncio.to_thread(opened.session.make_pin, message.view)
+            self.connection.pin = await in_thread(opened.session.make_pin, message.view)
             self.connection.send(m.Pinned(id=message.id, view=message.view))
 
         self.work(message, doing())
@@ -110,7 +111,7 @@ class Requests:
         async def doing() -> None:
             opened = await self.connection.opened(message.model, message.id)
             self.connection.send(m.Progress(id=message.id, what="finding directions"))
-            found = await asyncio.to_thread(opened.session.directions, message.kind, message.layers)
+            found = await in_thread(opened.session.directions, message.kind, message.layers)
             scales, shares = (tuple(map(float, numbers)) for numbers in (found.scales, found.shares))
             told = m.Directions(
                 id=message.id,
@@ -173,7 +174,7 @@ class Requests:
 
     async def drawn(self, turns: Turns, take: Any, *arguments: Any) -> File:
         """`take(*arguments)` in a thread of its own; when this is cancelled, so is that, and it is waited for."""
-        thread = asyncio.ensure_future(asyncio.to_thread(take, *arguments))
+        thread = asyncio.ensure_future(in_thread(take, *arguments))
         try:
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
@@ -214,7 +215,7 @@ class Requests:
             opened = await self.connection.opened(view.model, message.id)
             command = command_of(view, opened.session, self.connection.hub.models.place(view.model))
             text, ending, left_out = command.text, "txt", command.left_out
-        name, path = await asyncio.to_thread(keep, self.folder, text.encode(), ending)
+        name, path = await in_thread(keep, self.folder, text.encode(), ending)
         told = m.Done(
             id=message.id,
             kind=message.kind,
@@ -237,7 +238,7 @@ class Requests:
         """Tells whatever is new in a run folder."""
         with contextlib.suppress(asyncio.CancelledError):  # nobody is told that watching has ended
             while True:
-                news = await asyncio.to_thread(watcher.look)
+                news = await in_thread(watcher.look)
                 if news is not None:
                     self.connection.send(replaced(news, id=number))
                 await asyncio.sleep(WATCH_S)
@@ -255,7 +256,7 @@ class Requests:
         path = watcher.folder / message.name
 
         async def doing() -> None:
-            picture = await asyncio.to_thread(grid_picture, path, message)
+            picture = await in_thread(grid_picture, path, message)
             self.connection.send(picture)
 
         self.work(message, doing())

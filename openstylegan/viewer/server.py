@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def make_app(hub: Hub, guard: Guard) -> Callable[..., Any]:
         return JSONResponse({"status": "ok"})
 
     async def pages_socket(websocket: WebSocket) -> None:
-        if not guard.origin_allowed(dict(websocket.scope["headers"])) or not guard.token_given(dict(websocket.scope)):
+        if not guard.origin_allowed(dict(websocket.scope["headers"])) or not guard.token_given(websocket.scope):
             await websocket.close(1008)
             return
         if len(pages) >= MOST_PAGES:
@@ -105,8 +105,8 @@ def file_response(path: Path) -> Response:
 def guarded(app: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     """`app` behind the check of the Host, with the headers that every answer has."""
 
-    async def checked(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        async def send_with_headers(message: dict[str, Any]) -> None:
+    async def checked(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)

@@ -47,10 +47,6 @@ class Cancelled(Exception):
     """A newer wish has come, or nobody waits any more."""
 
 
-def never() -> None:
-    """Does not cancel."""
-
-
 @dataclass(frozen=True)
 class Pin:
     """A kept view: its ws [1, num_ws, w_dim], and its layer [C, H, W] (in mode "image" the picture)."""
@@ -100,18 +96,17 @@ class Session:
         self.pinned: Pin | None = None
         self.transforms, self.noise = transform_of(self.G) is not None, takes_noise(self.G)
         self.truncates = self.latents.average is not None
-        self.check: Callable[[], None] = never
+        self._parts = list(self.G.synthesis.modules())
         self._lock = threading.RLock()
         self._covariance: Tensor | None = None
         self._directions: dict[tuple[str, tuple[int, ...]], DirectionSet] = {}
         self._layers: dict[str, tuple[LayerEntry, ...]] = {}
 
     @contextmanager
-    def drawing(self, check: Callable[[], None] = never) -> Iterator[None]:
+    def drawing(self, check: Callable[[], None] | None = None) -> Iterator[None]:
         """Around all use of the generator: alone, without gradients, what is derived from weights kept."""
         with self._lock, torch.no_grad(), self.weights:
-            self.check = check
-            with interruptible(self.G.synthesis, check):
+            with interruptible(self._parts if check else (), check or (lambda: None)):
                 yield
 
     def layers(self) -> tuple[LayerEntry, ...]:
@@ -161,7 +156,7 @@ class Session:
             ws = self.ws(checked(view))
             return Pin(view, ws, self.value(view, ws)[0])
 
-    def render(self, view: View, pinned: Pin | None = None, check: Callable[[], None] = never) -> Frame:
+    def render(self, view: View, pinned: Pin | None = None, check: Callable[[], None] | None = None) -> Frame:
         """Draws a view; differences are taken against `pinned`, else against the session's own pin.
 
         `check` is called before every layer and may raise, `Cancelled` say. Raises `InputError` for a view that cannot

@@ -12,6 +12,7 @@ from openstylegan.viewer.encoding import LOSSLESS, MIME, Pace, encode, format_fo
 from openstylegan.viewer.pictures import Picture, write_picture
 from openstylegan.viewer.renderer import Check, Wish
 from openstylegan.viewer.session import Cancelled, Frame, Session
+from openstylegan.viewer.threads import in_thread
 
 MOST_UNSEEN, LONGEST_UNSEEN_S = 2, 1.0
 """Pictures on their way that the page has not acknowledged, and how long one is waited for."""
@@ -132,7 +133,7 @@ class ViewStream:
         """The same picture, lossless, once no newer view has come for a moment."""
         await asyncio.sleep(QUIET_S)
         whole = replaced(message, quality="full")
-        data, sent, _ = await asyncio.to_thread(self.picture, whole, frame, 0.0)
+        data, sent, _ = await in_thread(self.picture, whole, frame, 0.0)
         if message.id == self.last_asked:
             self.connection.send((data, sent))
 
