@@ -45,6 +45,7 @@ export class Stage {
     if (!this.bitmap) return;
     const zoom = this.zoom();
     const [dw, dh] = this.natural.map((n) => Math.max(Math.round(n * zoom), 1));
+    canvas.dataset.zoom = zoom;
     context.imageSmoothingEnabled = zoom < 1;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.bitmap, Math.floor((w - dw) / 2), Math.floor((h - dh) / 2), dw, dh);

@@ -1,9 +1,12 @@
-// From state to pixels: at most one view is asked for at a time, and the newest waits. Frames and latencies are counted.
+// From state to pixels: at most one view is asked for at a time, and the newest waits, unless it shows something else:
+// then the server breaks off what it draws. Frames and latencies are counted.
 
 import { same } from "./state.js";
 
 const KEPT = 60;
 const PATIENCE_MS = 20000;
+
+const subject = (view) => `${view?.model} ${view?.mode} ${view?.layer}`;
 
 export class Views {
   constructor(store, socket, stage) {
@@ -50,9 +53,10 @@ export class Views {
   pump() {
     if (!this.ready) return;
     const now = performance.now();
-    if (this.outstanding && now - this.outstanding.at < PATIENCE_MS) return;
     const view = this.override ?? this.store.view();
     if (same(view, this.sent)) return;
+    this.stage.canvas.dataset.busy = "true";
+    if (this.outstanding && subject(view) === subject(this.sent) && now - this.outstanding.at < PATIENCE_MS) return;
     const wait = this.lastSend + 1000 / this.store.get("fps_limit") - now;
     if (wait > 1) {
       clearTimeout(this.timer);
@@ -88,10 +92,13 @@ export class Views {
   draw(bitmap, header, mine) {
     this.drawn = header.id;
     this.stage.show(bitmap, header.width * header.scale, header.height * header.scale);
+    if (header.full && !this.outstanding) this.stage.canvas.dataset.busy = "false";
     this.lastDrawn = performance.now();
     if (mine) {
+      const latency = this.lastDrawn - mine.changedAt;
       this.frames = [...this.frames, this.lastDrawn].slice(-KEPT);
-      this.latencies = [...this.latencies, this.lastDrawn - mine.changedAt].slice(-KEPT);
+      this.latencies = [...this.latencies, latency].slice(-KEPT);
+      this.stage.canvas.dispatchEvent(new CustomEvent("drawn", { detail: { latency, ms: header.ms } }));
     }
     for (const listener of this.listeners) listener(header);
   }
@@ -99,6 +106,7 @@ export class Views {
   failed({ id, message }) {
     if (!this.outstanding || this.outstanding.id !== id) return;
     this.outstanding = null;
+    this.stage.canvas.dataset.busy = "false";
     for (const listener of this.listeners) listener(null, message);
     this.pump();
   }
