@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from openstylegan.errors import InputError
 
@@ -26,13 +26,16 @@ class TrainingData:
     path: str
     xflip: bool = False
     label_source: str = "dataset.json"
+    resize: int | Literal["nearest"] | None = None
+    channels: int | None = None
 
 
 def training_data(networks: Networks) -> TrainingData | None:
     """From the run's configuration in the file, the `training_set_kwargs` of a foreign one, or its folder's options."""
     config = networks.config
     if config is not None:
-        return TrainingData(config.data.path, config.data.xflip, config.data.label_source)
+        data = config.data
+        return TrainingData(data.path, data.xflip, data.label_source, data.resize, data.channels)
     options = networks.about.get("training_set_kwargs") or folder_options(networks.path.parent)
     if not options.get("path"):
         return None
@@ -85,15 +88,20 @@ def open_measured_data(networks: Networks, data: Path | None, mirror: bool | Non
     `mirror` None: as in training. Raises `InputError`.
     """
     from openstylegan.data.dataset import open_dataset
+    from openstylegan.data.sized import Sized, sized
 
     G, own = networks.G_ema, training_data(networks)
     path = data or own_pictures(own, networks.path)
+    if own is not None:
+        pictures = sized(path, own.resize, own.channels, own.label_source)
+    else:
+        pictures = Sized(str(path), "dataset.json")
     dataset = open_dataset(
-        path,
+        pictures.path,
         use_labels=G.c_dim > 0,
         xflip=mirror if mirror is not None else own is not None and own.xflip,
         resolution=G.image_shape[1:],
-        label_source=own.label_source if own is not None else "dataset.json",
+        label_source=pictures.label_source,
     )
     check_form(dataset, G, path)
     return dataset

@@ -40,7 +40,7 @@ def plan(
     from openstylegan.training.plan import predict
 
     asked = arguments or TrainArguments()
-    for name in ("outdir", "dry_run"):
+    for name in ("outdir", "dry_run", "build_only"):
         if name in asked.typed():
             raise InputError(f"--{name.replace('_', '-')} has no effect on a plan; leave it out")
     configure_allocator()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from openstylegan.cli.train_arguments import TrainArguments
 from openstylegan.errors import InputError
 from openstylegan.presets import PRESETS, find_preset
+from openstylegan.presets.base import parse_resize
 from openstylegan.registry import nearest
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from openstylegan.config import OutputConfig, TrainConfig
     from openstylegan.data.dataset import ImageDataset
     from openstylegan.presets import Preset
+    from openstylegan.presets.base import CommonOptions
 
-RESUME_MAY_BE_TYPED_WITH = {"resume", "gpus", "device", "outdir", "data", "allow_tf32", "nobench"}
+RESUME_MAY_BE_TYPED_WITH = {"resume", "gpus", "device", "outdir", "data", "allow_tf32", "nobench", "build_only"}
 
 
 def train(*, arguments: TrainArguments | None = None) -> int:
@@ -54,7 +56,7 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
             f"--{refused[0].replace('_', '-')} has no effect when a run goes on: a run keeps its configuration; "
             "leave it out, or give --resume a snapshot of the run to begin a new one"
         )
-    return resume(str(asked.resume), **machine_of(asked))
+    return resume(str(asked.resume), build_only=asked.build_only, **machine_of(asked))
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def begin(asked: TrainArguments, new: NewRun) -> Path:
     machine = machine_of(asked)
     for note in new.notes:
         print(note)
-    return run(new.config, asked.outdir, description=new.name, preset=new.preset, **machine)
+    named: dict[str, Any] = {"description": new.name, "preset": new.preset, "build_only": asked.build_only}
+    return run(new.config, asked.outdir, **named, **machine)
 
 
 def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
@@ -92,7 +95,7 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     options = options_of(asked, typed, preset, defaults)
     preset.check_values(options)
     path = str(asked.data or (preset.pictures and preset.pictures()) or "")
-    resolution = max(open_pictures(asked, path).image_shape[1:])
+    resolution = max(open_pictures(asked, path, options).image_shape[1:])
     for name in ("resume", "ckpt", "init_from"):
         check_source(getattr(options, name) if name in preset.flags else None, preset)
     config = preset.make_config(options, path, resolution)
@@ -106,14 +109,18 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     )
 
 
-def open_pictures(asked: TrainArguments, path: str) -> ImageDataset:
+def open_pictures(asked: TrainArguments, path: str, options: CommonOptions) -> ImageDataset:
     """The training pictures, all of them. Raises `InputError`, also for labels that are not there."""
+    from openstylegan.cli.dataset import default_workers
     from openstylegan.data.dataset import open_dataset
+    from openstylegan.data.sized import sized
 
     if not path:
         raise InputError("expected training pictures, got none; give --data a folder or a ZIP, or --cfg=demo")
     try:
-        dataset = open_dataset(path, use_labels=asked.cond, label_source=asked.label_source, cache=False)
+        size, labels = parse_resize(options.resize), options.label_source
+        pictures = sized(path, size, options.channels, labels, default_workers(), tell_user)
+        dataset = open_dataset(pictures.path, use_labels=asked.cond, label_source=pictures.label_source, cache=False)
     except InputError as error:
         raise InputError(f"--data: {error}") from error
     if asked.cond and not dataset.has_labels:
@@ -121,6 +128,11 @@ def open_pictures(asked: TrainArguments, path: str) -> ImageDataset:
     if asked.subset is not None and not 1 <= asked.subset <= len(dataset):
         raise InputError(f"--subset: expected a number from 1 to {len(dataset)}, got {asked.subset}")
     return dataset
+
+
+def tell_user(text: str) -> None:
+    """A line to the error output."""
+    print(f"openstylegan: {text}", file=sys.stderr)
 
 
 def check_source(source: str | None, preset: Preset) -> None:

@@ -32,6 +32,10 @@ class TrainArguments:
     """Where labels come from: dataset.json, or the names of the first folders."""
     cache: bool | None = None
     """Decode all pictures once into a file that is read faster (used when it is there)."""
+    resize: str | None = None
+    """Crop and resize pictures of any size to squares of so many pixels; nearest: the nearest power of two (plain)."""
+    channels: Literal[1, 3, 4] | None = None
+    """Convert pictures to grey, RGB or RGBA (as they are; RGB where a folder to be resized is mixed)."""
     subset: int | None = None
     """Train on N pictures, chosen by the seed."""
     mirror: bool = False
@@ -40,6 +44,8 @@ class TrainArguments:
     """Weight of R1."""
     kimg: float | None = None
     """Length of the run, in thousands of real pictures shown."""
+    steps: int | None = None
+    """Length of the run in steps of the generator, instead of --kimg."""
     minutes: float | None = None
     """End the run after so many minutes, even if --kimg is not reached."""
     batch: int | None = None
@@ -96,8 +102,50 @@ class TrainArguments:
     """Growing: the last size in pixels (that of the pictures)."""
     mixing: bool = False
     """Mix the styles of two latents in nine steps of ten."""
-    loss: Literal["wgan-gp", "r1"] | None = None
-    """Wasserstein with gradient penalty, or non-saturating with R1 (wgan-gp)."""
+    loss: Literal["wgan-gp", "r1", "vanilla", "wasserstein"] | None = None
+    """Growing: Wasserstein with gradient penalty, or non-saturating with R1 (wgan-gp); plain: likewise (vanilla)."""
+    gp_weight: float | None = None
+    """Weight of the gradient penalty of --loss=wasserstein (10)."""
+    gp_every: int | None = None
+    """Steps of the discriminator from one gradient penalty to the next (wasserstein: 1, vanilla: 16)."""
+    plr_weight: float | None = None
+    """Weight of path length regularization; 0 leaves it out (2)."""
+    plr_every: int | None = None
+    """Steps of the generator from one path length regularization to the next (4)."""
+    d_steps: int | None = None
+    """Steps of the discriminator for each of the generator (1)."""
+    latent_dim: int | None = None
+    """Numbers in z and in w (512)."""
+    map_lr: float | None = None
+    """Learning rate of the mapping network, relative to the others (0.01)."""
+    capacity: int | None = None
+    """Width: the generator has 2 capacity channels at full size, twice as many at every half, at most cmax (16)."""
+    d_widths: Literal["rising", "mirrored"] | None = None
+    """The discriminator's channels: 2 capacity at 4 px, twice as many at every double; or the generator's (rising)."""
+    tanh: Annotated[bool, Parameter(negative="")] = False
+    """End the generator with tanh."""
+    mbstd_channels: int | None = None
+    """Channels of minibatch standard deviation; 0 leaves it out (1)."""
+    fir: str | None = None
+    """Taps of the filter that resampling uses (1,3,3,1)."""
+    ema_beta: float | None = None
+    """What the averaged generator keeps in a step of the generator (0.999)."""
+    ema_start: int | None = None
+    """Step of the generator from which it is averaged (0)."""
+    w_mean: Literal["ema", "samples"] | None = None
+    """What truncation moves w to: a running mean, or one estimated when pictures are drawn (ema)."""
+    w_samples: int | None = None
+    """Latents from which --w-mean=samples estimates it (20000)."""
+    mixing_prob: float | None = None
+    """Share of the steps in which the styles of two latents are mixed (0.9)."""
+    sample_psi: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """Truncations that grids are drawn with, such as 1,0.7 (1)."""
+    sample_mixing: str | None = None
+    """Probabilities of mixing that grids are drawn with, such as 0,0.9 (0)."""
+    sample_every: int | None = None
+    """Steps of the generator between grids, instead of --tick and --snap."""
+    save_every: int | None = None
+    """Steps of the generator between snapshots, and between checkpoints, instead of --tick and --snap."""
     ckpt: str | None = None
     """Growing: a network (file or URL) to begin with; then the first size fades in too."""
     no_from_rgb_activate: Annotated[bool, Parameter(negative="")] = False
@@ -140,6 +188,8 @@ class TrainArguments:
     """Where to train."""
     dry_run: Annotated[bool, Parameter(name=["--dry-run", "-n"], negative="")] = False
     """Print the whole configuration and exit."""
+    build_only: Annotated[bool, Parameter(negative="")] = False
+    """Make the networks, or with --resume load them, write a snapshot and a checkpoint, and do not train."""
     settings: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = ()
     """Any setting of the configuration, as --dry-run prints it: --set ema.half_life_kimg=5."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from openstylegan.errors import InputError
-from openstylegan.presets import demo, msg_stylegan, projected_gan, stylegan1, stylegan2_ada, stylegan3
+from openstylegan.presets import demo, msg_stylegan, plain, projected_gan, stylegan1, stylegan2_ada, stylegan3
 from openstylegan.presets.base import Preset
 from openstylegan.registry import lookup
 
@@ -27,13 +27,14 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "projected-stylegan2": (projected_gan.STYLE_PRESET,),
     "stylegan1": (stylegan1.PRESET,),
     "msg-stylegan": (msg_stylegan.PRESET,),
+    "plain": (plain.PRESET,),
     "demo": (demo.PRESET,),
 }
 FAMILIES = tuple(dict.fromkeys(preset.family for presets in PRESETS.values() for preset in presets))
 UNIVERSAL_FLAGS = frozenset(
     {
-        "outdir", "data", "cfg", "family", "device", "nobench", "dry_run", "settings", "tick", "tick_seconds", "snap",
-        "grid", "metrics", "metric_images", "keep_checkpoints", "keep_snapshots",
+        "outdir", "data", "cfg", "family", "device", "nobench", "dry_run", "build_only", "settings", "tick",
+        "tick_seconds", "snap", "grid", "metrics", "metric_images", "keep_checkpoints", "keep_snapshots",
     }
 )  # fmt: skip
 """Flags of `openstylegan train` that do not depend on the family."""

@@ -181,8 +181,10 @@ def data_config(options: CommonOptions, path: str, subset: int | None = None) ->
 
 def parse_resize(text: str | None) -> int | Literal["nearest"] | None:
     """The side that pictures are resized to, as typed. Raises `InputError`."""
-    if text is None or text == "nearest":
-        return text and "nearest"
+    if text is None:
+        return None
+    if text == "nearest":
+        return "nearest"
     if not text.isdigit() or int(text) < 8:
         raise InputError(f"--resize: expected a side from 8 pixels on, or nearest, got '{text}'")
     return int(text)

@@ -29,6 +29,7 @@ from openstylegan.presets.base import (
     controlled,
     data_config,
 )
+from openstylegan.registry import lookup
 
 STEPS = 3_000_000
 BATCH, LR, GAMMA = 32, 0.001, 10.0
@@ -71,6 +72,7 @@ def check_values(options: Options) -> None:
     for name, size in (("init-size", options.init_size), ("max-size", options.max_size)):
         if size is not None and size not in SIZES:
             raise InputError(f"--{name}: expected one of {', '.join(map(str, SIZES))}, got {size}")
+    lookup(LOSSES, options.loss, "loss (--loss)")
     if options.sched and options.batch is not None:
         raise InputError("--batch has no effect with --sched, which has a batch for every size; leave one out")
     if options.gamma is not None and options.loss != "r1":

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,6 +45,7 @@ class Job:
     allow_tf32: bool = False
     cudnn_benchmark: bool = True
     preset: TrainConfig | None = None
+    build_only: bool = False
 
     def open_device(self) -> torch.device:
         """This process's device, set to compute as asked."""
@@ -71,17 +73,19 @@ def train(
     device: str = "auto",
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
+    build_only: bool = False,
 ) -> Path:
     """Trains a new run in a new folder below `outdir` and returns the folder.
 
     `gpus` processes are started on this machine (on a CPU they share its cores); under `torchrun` they are there
-    already. `preset`: what the configuration was made from, so that the report marks what differs. Raises `InputError`,
+    already. `preset`: what the configuration was made from, so that the report marks what differs. `build_only` writes
+    the untrained networks and a checkpoint that `resume` goes on from. Raises `InputError`,
     or `Stopped` after a signal, with a checkpoint written.
     """
     name = description or f"{Path(config.data.path).stem}-{config.preset or 'custom'}"
     folder = None if under_torchrun() else run_folder.new_run_folder(Path(outdir), name)
     try:
-        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark, preset)
+        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark, preset, build_only)
         opened = run_processes(run_job, job, gpus, device)
     except InputError:
         if folder is not None:
@@ -100,11 +104,14 @@ def resume(
     device: str = "auto",
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
+    build_only: bool = False,
 ) -> Path:
-    """Goes on with a run exactly where its newest whole checkpoint stands. Raises `InputError` or `Stopped`."""
+    """Goes on with a run exactly where its newest whole checkpoint stands; with `build_only` only loads it, and writes
+    a snapshot of it. Raises `InputError` or `Stopped`."""
     config = run_folder.read_config(Path(folder))
     place = Path(folder)
-    job = Job(config, place, resume=True, device=device, allow_tf32=allow_tf32, cudnn_benchmark=cudnn_benchmark)
+    machine: dict[str, Any] = {"device": device, "allow_tf32": allow_tf32, "cudnn_benchmark": cudnn_benchmark}
+    job = Job(config, place, resume=True, build_only=build_only, **machine)
     run_processes(run_job, job, gpus, device)
     return place
 
@@ -134,6 +141,9 @@ def run_job(job: Job) -> Path:
         ticks = Ticks(run, folder, progress, run.tell)
         with contextlib.closing(ticks):
             ticks.begin()
+            if job.build_only:
+                ticks.keep()
+                return folder
             train_loop(run, stop, display, ticks, lambda _: ticks.save())
     return folder
 

@@ -23,8 +23,10 @@ from openstylegan.training import run_folder
 from openstylegan.training.build import Run
 from openstylegan.training.checkpoint import checkpoint_name, rotate, write_checkpoint
 from openstylegan.training.grids import ImageGrid
+from openstylegan.training.loss_tables import write_loss_tables
 from openstylegan.training.progress import Progress, TickStatus, status_line
 from openstylegan.training.report import write_report
+from openstylegan.training.samples import TrainingSamples
 from openstylegan.training.tensorboard import open_writer
 
 GIB = 2**30
@@ -81,6 +83,10 @@ class Ticks:
             TickAction(metric_ticks, self.measure, everywhere=True),
             TickAction(1, self.report, everywhere=True),
         ]
+        if output.samples is not None:
+            self.actions.append(TickAction(output.image_ticks, self.write_samples))
+        if output.loss_tables:
+            self.actions.append(TickAction(1, self.write_loss_tables))
 
     def begin(self) -> None:
         """Before the first step: the grid of real pictures and, in a new run, of the untrained generator."""
@@ -113,6 +119,24 @@ class Ticks:
         """The grid of the averaged generator."""
         assert self.grid is not None
         self.grid.write(self.folder, self.run.state.ema.module, self.run.state.counters.cur_nimg)
+
+    def write_samples(self, view: TickView) -> None:
+        """The further grids that the run asks for, of the generator as it is and of the averaged one."""
+        run, state, config = self.run, self.run.state, self.run.config
+        assert self.grid is not None and config.output.samples is not None
+        samples = TrainingSamples(
+            self.folder,
+            config.output.samples,
+            config.seed,
+            self.grid.layout.columns,
+            self.grid.c,
+            run.stage().batch_gpu,
+        )
+        samples.write({"current": state.G, "ema": state.ema.module}, state.counters.step)
+
+    def write_loss_tables(self, view: TickView) -> None:
+        """A CSV a loss; plots of them when the grids are due."""
+        write_loss_tables(self.folder, plots=view.is_due(self.run.config.output.image_ticks))
 
     def write_network_snapshot(self, view: TickView) -> None:
         """The networks as others load them."""
@@ -203,6 +227,7 @@ class Ticks:
         kimg_in_tick = max(counters.cur_nimg - counters.tick_start_nimg, 1) / 1000
         return {
             "Progress/tick": counters.tick,
+            "Progress/step": counters.step,
             "Progress/kimg": counters.cur_nimg / 1000,
             "Progress/augment": float(state.augment.p),
             "Health/skipped_steps": state.health.skipped,
@@ -215,6 +240,12 @@ class Ticks:
             "Resources/cpu_mem_gb": memory_gb(),
             "Resources/peak_gpu_mem_gb": peak_gpu_memory_gb(self.run.device),
         }
+
+    def keep(self) -> None:
+        """A snapshot and a checkpoint of the run as it stands."""
+        if is_main():
+            self.write_network_snapshot(TickView(self.run, self.folder, True, 0.0))
+        self.save()
 
     def save(self, best: bool = False) -> None:
         """Writes a checkpoint, with the length that the records have now; removes old ones."""
