@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from openstylegan.errors import InputError
 from openstylegan.networks.base import Generator
 from openstylegan.randomness import SampleStream
+from openstylegan.viewer.layers import parts_of
 
 MOST = 64
 NUM_SAMPLES, SAMPLES_AT_ONCE = 4096, 512
@@ -70,7 +71,7 @@ def affine_parts(G: Generator) -> list[tuple[int, nn.Module]]:
         if takes_w and isinstance(value, Tensor) and value.dim() in (2, 3) and len(inputs[0].unique()) == 1:
             found.append((int(inputs[0][0, 0]), part))
 
-    hooks = [part.register_forward_hook(note) for part in G.synthesis.modules()]
+    hooks = [part.register_forward_hook(note) for part in parts_of(G).values()]
     own = next(G.parameters())
     ws = torch.arange(G.num_ws, device=own.device, dtype=own.dtype)[None, :, None].expand(1, -1, G.w_dim)
     try:

@@ -61,9 +61,7 @@ def gained(shown: Tensor, view: View) -> Tensor:
 def describe(name: str, layer: Tensor, view: View) -> Shown:
     """Names and numbers of what is shown of a layer [C, H, W]."""
     chosen = select(view, len(layer))
-    values = layer.flatten()
-    finite = values[values.isfinite()].float()
-    own = chosen.of(layer).flatten()
+    finite, own = finite_of(layer), finite_of(chosen.of(layer))
     channels, height, width = layer.shape
     return Shown(
         name=name,
@@ -72,10 +70,17 @@ def describe(name: str, layer: Tensor, view: View) -> Shown:
         channel=chosen.first,
         channels=chosen.count,
         all=moments(finite),
-        selected=moments(own[own.isfinite()].float()),
+        selected=moments(own),
         histogram=histogram(finite),
-        not_finite=len(values) - len(finite),
+        not_finite=layer.numel() - len(finite),
     )
+
+
+def finite_of(layer: Tensor) -> Tensor:
+    """The finite values of a layer, float32 [n]."""
+    values = layer.float().flatten()
+    there = values.isfinite()
+    return values if there.all() else values[there]
 
 
 def moments(values: Tensor) -> Moments:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
-from openstylegan.data.progress import Advance, counted, silent
+from openstylegan.data.progress import Advance, silent
 from openstylegan.errors import InputError
 from openstylegan.features.base import as_rgb
 from openstylegan.sampling.film import check_film, write_film
@@ -83,12 +83,18 @@ def write(
     """
     check_film(place, fps)
     along = path(views, frames, closed)
-    write_film(place, counted(rgb(map(draw, along)), advance), len(along), fps)
+
+    def pictures() -> Iterator[np.ndarray]:
+        for view in along:
+            image = rgb(draw(view))
+            advance(1)
+            yield image
+
+    write_film(place, pictures(), len(along), fps)
     return len(along)
 
 
-def rgb(images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pictures uint8 [H, W, C] as [H, W, 3]: grey repeated, alpha laid on white."""
-    for image in images:
-        planes = torch.from_numpy(image).permute(2, 0, 1)[None]
-        yield as_rgb(planes)[0].permute(1, 2, 0).contiguous().numpy()
+def rgb(image: np.ndarray) -> np.ndarray:
+    """A picture uint8 [H, W, C] as [H, W, 3]: grey repeated, alpha laid on white."""
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    return as_rgb(planes)[0].permute(1, 2, 0).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""Looking into a network while it draws: a forward hook on every part of the synthesis.
+"""Looking into a network while it draws: a forward hook on every part that draws.
 
 Recorded is every tensor [N, C, H, W] that a part gives ([N, C, D, H, W]: its mean over D), under the part's dotted
 name; the synthesis itself is "output". A part that gives several tensors has `:0`, `:1`, ... behind its name, a name
@@ -8,13 +8,14 @@ that comes again `_2`, `_3`, .... The order is that of execution. The names are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from openstylegan.errors import InputError
+from openstylegan.networks.base import Generator
 from openstylegan.registry import nearest
 from openstylegan.viewer.messages import LayerEntry
 
@@ -37,9 +38,17 @@ def planes(value: Any) -> list[Tensor]:
     return [t.mean(2) if t.dim() == 5 else t for t in tensors if t.dim() in (4, 5)]
 
 
+def parts_of(G: Generator) -> dict[str, nn.Module]:
+    """Whatever may compute something when `G` draws, by name: the synthesis ("output"), what is in it, and parts of the
+    generator that its synthesis uses without owning them (StyleGAN1's)."""
+    own = {name or OUTPUT: part for name, part in G.synthesis.named_modules()}
+    inner = {*own.values(), *G.mapping.modules()}
+    return own | {name: part for name, part in G.named_modules() if name and part not in inner}
+
+
 @contextmanager
-def watched(synthesis: nn.Module, see: Seen) -> Iterator[None]:
-    """Inside, `see(name, tensor)` is told of every layer of `synthesis` as it is computed."""
+def watched(parts: Mapping[str, nn.Module], see: Seen) -> Iterator[None]:
+    """Inside, `see(name, tensor)` is told of every layer that `parts` compute."""
     times: dict[str, int] = {}
 
     def note(name: str, value: Any) -> None:
@@ -50,8 +59,7 @@ def watched(synthesis: nn.Module, see: Seen) -> Iterator[None]:
             see(full if times[full] == 1 else f"{full}_{times[full]}", tensor)
 
     hooks = [
-        part.register_forward_hook(lambda _, __, value, name=name or OUTPUT: note(name, value))
-        for name, part in synthesis.named_modules()
+        part.register_forward_hook(lambda _, __, value, name=name: note(name, value)) for name, part in parts.items()
     ]
     try:
         yield
@@ -60,7 +68,7 @@ def watched(synthesis: nn.Module, see: Seen) -> Iterator[None]:
             hook.remove()
 
 
-def layers_of(synthesis: nn.Module, draw: Callable[[], Any]) -> tuple[LayerEntry, ...]:
+def layers_of(parts: Mapping[str, nn.Module], draw: Callable[[], Any]) -> tuple[LayerEntry, ...]:
     """The layers that `draw()` runs through, in the order of execution."""
     found: list[LayerEntry] = []
 
@@ -68,12 +76,12 @@ def layers_of(synthesis: nn.Module, draw: Callable[[], Any]) -> tuple[LayerEntry
         channels, height, width = value.shape[1:]
         found.append(LayerEntry(name, (channels, height, width), str(value.dtype).removeprefix("torch.")))
 
-    with watched(synthesis, see):
+    with watched(parts, see):
         draw()
     return tuple(found)
 
 
-def value_of(synthesis: nn.Module, name: str, draw: Callable[[], Any]) -> Tensor:
+def value_of(parts: Mapping[str, nn.Module], name: str, draw: Callable[[], Any]) -> Tensor:
     """What the layer `name` gives when `draw()` runs, [N, C, H, W]; the rest is not computed. Raises `InputError`."""
     names: list[str] = []
 
@@ -83,7 +91,7 @@ def value_of(synthesis: nn.Module, name: str, draw: Callable[[], Any]) -> Tensor
             raise Reached(value)
 
     try:
-        with watched(synthesis, see):
+        with watched(parts, see):
             draw()
     except Reached as reached:
         return reached.value
@@ -91,7 +99,7 @@ def value_of(synthesis: nn.Module, name: str, draw: Callable[[], Any]) -> Tensor
 
 
 @contextmanager
-def interruptible(parts: Sequence[nn.Module], check: Callable[[], None]) -> Iterator[None]:
+def interruptible(parts: Iterable[nn.Module], check: Callable[[], None]) -> Iterator[None]:
     """Inside, `check()` is called before each of `parts` is computed, and may raise."""
     hooks = [part.register_forward_pre_hook(lambda *_: check()) for part in parts]
     try:

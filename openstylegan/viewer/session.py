@@ -33,10 +33,10 @@ from openstylegan.networks.base import Generator
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.sampling.generate import drawn, generator_of
 from openstylegan.sampling.transform import input_transform, transform_of, transformed
-from openstylegan.viewer.directions import DirectionSet, affine_parts, covariance_of_w, principal, sefa
+from openstylegan.viewer.directions import MOST, DirectionSet, affine_parts, covariance_of_w, principal, sefa
 from openstylegan.viewer.display import describe, picture_of
 from openstylegan.viewer.latent import Latents
-from openstylegan.viewer.layers import OUTPUT, interruptible, layers_of, value_of
+from openstylegan.viewer.layers import OUTPUT, interruptible, layers_of, parts_of, value_of
 from openstylegan.viewer.messages import LayerEntry
 from openstylegan.viewer.noise import noise_times, takes_noise
 from openstylegan.viewer.pictures import Shown
@@ -96,7 +96,7 @@ class Session:
         self.pinned: Pin | None = None
         self.transforms, self.noise = transform_of(self.G) is not None, takes_noise(self.G)
         self.truncates = self.latents.average is not None
-        self._parts = list(self.G.synthesis.modules())
+        self.parts = parts_of(self.G)
         self._lock = threading.RLock()
         self._covariance: Tensor | None = None
         self._directions: dict[tuple[str, tuple[int, ...]], DirectionSet] = {}
@@ -106,7 +106,7 @@ class Session:
     def drawing(self, check: Callable[[], None] | None = None) -> Iterator[None]:
         """Around all use of the generator: alone, without gradients, what is derived from weights kept."""
         with self._lock, torch.no_grad(), self.weights:
-            with interruptible(self._parts if check else (), check or (lambda: None)):
+            with interruptible(self.parts.values() if check else (), check or (lambda: None)):
                 yield
 
     def layers(self) -> tuple[LayerEntry, ...]:
@@ -114,7 +114,7 @@ class Session:
         with self.drawing():
             if "all" not in self._layers:
                 ws = self.latents.of_seed(0, View(class_idx=0))
-                self._layers["all"] = layers_of(self.G.synthesis, lambda: self.G.synthesis(ws, noise_mode="none"))
+                self._layers["all"] = layers_of(self.parts, lambda: self.G.synthesis(ws, noise_mode="none"))
             return self._layers["all"]
 
     def directions(self, kind: str, layers: Sequence[int] = ()) -> DirectionSet:
@@ -129,10 +129,11 @@ class Session:
             return self._directions[key]
 
     def direction_kinds(self) -> dict[str, int]:
-        """How many directions of each kind there are; SeFa only where styles are affine in w."""
+        """How many directions of each kind there are; SeFa only where every w becomes styles by an affine part."""
         with self.drawing():
-            num = min(self.G.w_dim, 64)
-            return {"sefa": num, "pca": num} if affine_parts(self.G) else {"pca": num}
+            num = min(self.G.w_dim, MOST)
+            fed = {index for index, _ in affine_parts(self.G)}
+            return {"sefa": num, "pca": num} if fed == set(range(self.G.num_ws)) else {"pca": num}
 
     def ws(self, view: View) -> Tensor:
         """ws [1, num_ws, w_dim] of a view, all said. Raises `InputError`."""
@@ -186,7 +187,7 @@ class Session:
 
         with transformed(self.G, movement), noise_times(self.G, view.noise_strength):
             if view.mode == "layer" and view.layer:
-                return value_of(self.G.synthesis, view.layer, draw)[0], view.layer
+                return value_of(self.parts, view.layer, draw)[0], view.layer
             images = draw()
         if view.mode == "image" and view.untransform and movement is not None:
             images = resample(images, movement)[0]

@@ -39,7 +39,7 @@ class ViewStream:
         """Asks for the newest view, unless pictures are still on their way."""
         now = time.monotonic()
         self.unseen = [sent for sent in self.unseen if now - sent.at < LONGEST_UNSEEN_S]
-        if self.newest is None or "view" in self.connection.tasks:
+        if self.newest is None or "view" in self.connection.tasks or self.connection.closed:
             return
         if len(self.unseen) >= MOST_UNSEEN:
             if "wait" not in self.connection.tasks:
@@ -64,7 +64,12 @@ class ViewStream:
 
     async def open_and_draw(self, message: m.Draw, asked: float) -> None:
         """Draws a view whose network must be read first, or the newest one that came meanwhile."""
-        opened = await self.connection.opened(message.view.model, message.id)
+        try:
+            opened = await self.connection.opened(message.view.model, message.id)
+        except Exception:
+            self.connection.tasks.pop("view", None)
+            self.draw_newest()
+            raise
         self.connection.tasks.pop("view", None)
         if self.newest is None:
             self.wish(message, asked, opened.session)
@@ -125,7 +130,7 @@ class ViewStream:
         """Sends a picture; in full later when it was not all there is."""
         self.unseen.append(sent)
         self.connection.send((data, sent))
-        if not full and message.id == self.last_asked:
+        if not full and message.id == self.last_asked and not self.connection.closed:
             self.connection.start("full", self.send_full(message, frame))
         self.draw_newest()
 

@@ -89,7 +89,7 @@ class Watcher:
             self.anew()
             return self.look()
         grids, entry, status = self.new_grids(), self.models.run_entry(self.folder), self.find_status()
-        changed = None if entry == self.entry else entry
+        changed = entry if self.entry is None or entry.models != self.entry.models else None
         if not (self.first or curves or grids or changed or status.state != (self.status or status).state):
             return None
         first, self.first, self.entry, self.status = self.first, False, entry, status
