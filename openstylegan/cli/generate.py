@@ -20,7 +20,7 @@ def generate(
     seeds: str | None = None,
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
-    class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
+    class_idx: Annotated[int | Literal["all"] | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     projected_w: Path | None = None,
     translate: Annotated[str, Parameter(allow_leading_hyphen=True)] = "0,0",
@@ -44,7 +44,7 @@ def generate(
     truncation_cutoff
         How many of the first layers are truncated (all).
     class_idx
-        Class of a conditional network.
+        Class of a conditional network; all makes a folder and a grid of each.
     noise_mode
         Noise of the layers: the network's own, random (by the seed), or none.
     projected_w
@@ -68,29 +68,41 @@ def generate(
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
-    G = open_generator(network, class_idx, device)
+    G = open_generator(network, None if class_idx == "all" else class_idx, device)
     if projected_w is not None and seeds is not None:
         print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
     keep = len(numbers) <= LARGEST_GRID
-    pictures = make(
-        G,
-        numbers,
-        outdir,
-        trunc=trunc,
-        truncation_cutoff=truncation_cutoff,
-        class_idx=class_idx,
-        noise_mode=noise_mode,
-        projected_w=projected_w,
-        translate=shift,
-        rotate=rotate,
-        batch=batch,
-        grid_columns=grid_columns,
-        keep=keep,
-    )
+    num = 0
+    for own_class, folder in places(class_idx, G.c_dim, outdir):
+        pictures = make(
+            G,
+            numbers,
+            folder,
+            trunc=trunc,
+            truncation_cutoff=truncation_cutoff,
+            class_idx=own_class,
+            noise_mode=noise_mode,
+            projected_w=projected_w,
+            translate=shift,
+            rotate=rotate,
+            batch=batch,
+            grid_columns=grid_columns,
+            keep=keep,
+        )
+        num += len(pictures) if keep else len(numbers)
     if not keep:
         print(f"openstylegan: no grid.png, for there are more than {LARGEST_GRID} pictures")
     _, height, width = G.image_shape
-    print(f"{len(pictures) if keep else len(numbers)} pictures of {width}x{height} in {outdir}")
+    print(f"{num} pictures of {width}x{height} in {outdir}")
+
+
+def places(class_idx: int | Literal["all"] | None, c_dim: int, outdir: Path) -> list[tuple[int | None, Path]]:
+    """The classes that are drawn, and the folder of each. Raises `InputError`."""
+    if class_idx != "all":
+        return [(class_idx, outdir)]
+    if c_dim == 0:
+        raise InputError("--class all needs a conditional network, and this one is not; leave --class out")
+    return [(n, outdir / f"class{n}") for n in range(c_dim)]
 
 
 def parse_pair(text: str) -> tuple[float, float]:
