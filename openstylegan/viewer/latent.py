@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,18 +48,19 @@ class Latents:
 
     def __init__(self, G: Generator):
         self.G, self.average = G, average_w(G)
-        self.kept: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self.kept: OrderedDict[tuple[int, int | None], Tensor] = OrderedDict()
 
     def of_seed(self, seed: int, view: View) -> Tensor:
         """ws [1, num_ws, w_dim] of one seed, truncated and of the class as `view` says; just as generating has them."""
-        truncation = (view.psi, self.cutoff(view)) if self.average is not None else (1.0, None)
-        key = (seed, view.class_idx, *truncation)
+        key = (seed, self.class_of(seed, view))
         if key not in self.kept:
-            self.kept[key] = ws_of_seeds(self.G, [seed], *truncation, class_idx=self.class_of(seed, view))
+            self.kept[key] = ws_of_seeds(self.G, [seed], class_idx=key[1])
             if len(self.kept) > KEPT:
                 self.kept.popitem(last=False)
         self.kept.move_to_end(key)
-        return self.kept[key]
+        ws = self.kept[key]
+        mapping: Any = self.G.mapping
+        return ws if self.average is None or view.psi == 1 else mapping.truncate(ws, view.psi, self.cutoff(view))
 
     def class_of(self, seed: int, view: View) -> int | None:
         """The class of a seed's picture; None for an unconditional network."""
