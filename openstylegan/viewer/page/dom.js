@@ -30,6 +30,11 @@ export const note = (text = "") => el("p", { class: "note" }, text);
 let serial = 0;
 const nextId = () => `f${++serial}`;
 
+/** Sets a property where it differs, so that nothing is laid out anew without need. */
+function put(input, name, value) {
+  if (input[name] !== String(value)) input[name] = value;
+}
+
 /** What is wrong with `value` for a field, or "". */
 export function wrong(spec, value) {
   if (typeof value !== "number" || !Number.isFinite(value)) return "expected a number";
@@ -48,8 +53,8 @@ export function number(store, key, label) {
   const input = el("input", { type: "number", min: spec.min, max: spec.max, step: spec.step, "aria-label": label, inputmode: "decimal" });
   const show = () => {
     if (document.activeElement === input && Number(input.value) === store.get(key)) return;
-    input.value = Number(store.get(key).toFixed(spec.digits ?? 3));
-    complain("");
+    put(input, "value", Number(store.get(key).toFixed(spec.digits ?? 3)));
+    if (input.title) complain("");
   };
   const complain = (text) => {
     input.setAttribute("aria-invalid", text ? "true" : "false");
@@ -65,9 +70,8 @@ export function number(store, key, label) {
   input.addEventListener("blur", () => { input.value = ""; show(); });
   input.addEventListener("keydown", (event) => { if (event.key === "Enter") input.blur(); });
   store.watch(() => {
-    const now = store.spec(key);
-    input.min = now.min;
-    input.max = now.max;
+    put(input, "min", store.spec(key).min);
+    put(input, "max", store.spec(key).max);
     if (input.getAttribute("aria-invalid") !== "true" || document.activeElement !== input) show();
   });
   return input;
@@ -84,9 +88,9 @@ export function range(store, key, label) {
   input.addEventListener("input", () => store.set({ [key]: Number(input.value) }));
   store.watch(() => {
     const spec = store.spec(key);
-    input.min = spec.low ?? spec.min;
-    input.max = spec.high ?? spec.max;
-    input.value = store.get(key);
+    put(input, "min", spec.low ?? spec.min);
+    put(input, "max", spec.high ?? spec.max);
+    put(input, "value", store.get(key));
   });
   return input;
 }

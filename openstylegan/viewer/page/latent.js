@@ -1,7 +1,7 @@
 // The sections that decide which picture it is: the plane of seeds, class, truncation, style mixing, noise, movement.
 
 import { $, button, checkbox, el, fill, line, note, number, numbered, range, segments, slider } from "./dom.js";
-import { colour, surface } from "./plot.js";
+import { colour, redraw, surface } from "./plot.js";
 
 const UNIT = 46;
 const DRAG = 300;
@@ -51,12 +51,13 @@ function drawPad(canvas, store) {
   const { context, width, height } = area;
   const [x, y] = [store.get("x"), store.get("y")];
   const [nx, ny] = [Math.ceil(width / UNIT / 2) + 1, Math.ceil(height / UNIT / 2) + 1];
+  const [near, far] = [colour("--accent"), colour("--soft")];
   context.textAlign = "center";
   for (let i = Math.floor(x) - nx; i <= x + nx; i++) {
     for (let j = Math.floor(y) - ny; j <= y + ny; j++) {
       const [px, py] = [width / 2 + (i - x) * UNIT, height / 2 + (j - y) * UNIT];
       const share = Math.max(1 - Math.abs(i - x), 0) * Math.max(1 - Math.abs(j - y), 0);
-      context.fillStyle = share > 0 ? colour("--accent") : colour("--soft");
+      context.fillStyle = share > 0 ? near : far;
       context.globalAlpha = 0.35 + 0.65 * share;
       context.beginPath();
       context.arc(px, py, 2 + 3.5 * share, 0, 7);
@@ -67,7 +68,7 @@ function drawPad(canvas, store) {
     }
   }
   context.globalAlpha = 1;
-  context.strokeStyle = colour("--accent");
+  context.strokeStyle = near;
   context.beginPath();
   context.arc(width / 2, height / 2, 7, 0, 7);
   context.stroke();
@@ -78,7 +79,7 @@ function pad(store) {
   drags(canvas, (dx, dy) => store.set({ x: store.get("x") - dx / UNIT, y: store.get("y") - dy / UNIT }));
   canvas.addEventListener("keydown", (event) => { if (arrows(store, event)) event.preventDefault(); });
   const draw = () => drawPad(canvas, store);
-  new ResizeObserver(draw).observe(canvas);
+  redraw(canvas, draw);
   store.watch(draw);
   return canvas;
 }

@@ -1,7 +1,7 @@
 // The sections that look into the network: layers, channels, spectra, statistics; and the comparison with a pinned view.
 
 import { button, checkbox, el, fill, line, note, numbered, segments, slider, toast } from "./dom.js";
-import { bars, short } from "./plot.js";
+import { bars, redraw, short } from "./plot.js";
 
 const STATISTICS = { mean: "mean", std: "std", max: "max | · |" };
 
@@ -23,7 +23,7 @@ export class LayerSection {
     app.onNetwork((network) => this.take(network));
     app.views.onPicture((header) => { if (header?.shown) this.show(header.shown); });
     store.watch(() => this.mark());
-    new ResizeObserver(() => this.histogram()).observe(this.canvas);
+    redraw(this.canvas, () => this.histogram());
   }
 
   take(network) {
@@ -142,6 +142,7 @@ export class CompareSection {
   }
 
   distances(values) {
+    if (!values && this.canvas.hidden) return;
     this.canvas.hidden = !values;
     if (!values) return;
     bars(this.canvas, values, 0, values.length - 1);

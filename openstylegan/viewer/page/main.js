@@ -9,9 +9,10 @@ import { CompareSection, LayerSection } from "./layers.js";
 import { Motion } from "./motion.js";
 import { NetworkSection } from "./network.js";
 import { PerformanceSection } from "./performance.js";
+import { recolour } from "./plot.js";
 import { Socket } from "./socket.js";
 import { Stage } from "./stage.js";
-import { Store, fromFragment, toFragment, VIEW } from "./state.js";
+import { fromFragment, same, Store, toFragment, VIEW } from "./state.js";
 import { Views } from "./views.js";
 import { WatchView } from "./watch.js";
 
@@ -95,9 +96,10 @@ class App {
     try {
       const network = await this.socket.ask({ type: "open", model: id }, "network", (p) => { $("caption").textContent = p.what; });
       if (this.opening !== id) return;
+      const known = same({ ...network, id: 0 }, { ...this.network, id: 0 });
       this.network = network;
-      this.networks.show(network);
-      for (const listener of this.networkListeners) listener(network);
+      if (!known) this.networks.show(network);
+      if (!known) for (const listener of this.networkListeners) listener(network);
       this.views.start();
     } catch (error) {
       if (this.opening === id && this.socket.up) this.pictured(null, error.message);
@@ -223,7 +225,7 @@ function remembered() {
     $("theme").textContent = THEMES[theme];
     $("theme").setAttribute("aria-label", `Colours: ${theme}`);
     $("theme").title = `Colours: ${theme}`;
-    window.dispatchEvent(new Event("resize"));
+    recolour();
   };
   const names = Object.keys(THEMES);
   let theme = names.includes(kept("theme")) ? kept("theme") : "system";

@@ -1,6 +1,6 @@
 // The section with the networks: a tree of files and runs, a slider over a run's snapshots, facts of the open one.
 
-import { $, el, fill, note } from "./dom.js";
+import { $, el, fill, note, toast } from "./dom.js";
 
 const megabytes = (bytes) => (bytes ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : "");
 const millions = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : `${Math.round(n / 1e3)} k`);
@@ -12,7 +12,7 @@ export class NetworkSection {
     this.open = new Map();
     this.tree = el("div", { class: "tree", role: "group", "aria-label": "Networks" });
     this.filter = el("input", { type: "text", placeholder: "Filter", "aria-label": "Filter networks", oninput: () => this.draw(), hidden: true });
-    this.again = el("button", { type: "button", class: "pick", onclick: () => app.socket.send({ type: "models" }) }, el("small", {}, "look again for new ones"));
+    this.again = el("button", { type: "button", class: "pick", onclick: () => this.look() }, el("small", {}, "look again for new ones"));
     this.slider = el("input", { type: "range", min: 0, max: 0, step: 1, "aria-label": "Snapshot of the run" });
     this.slider.addEventListener("input", () => this.slide());
     this.kimg = el("output");
@@ -21,8 +21,12 @@ export class NetworkSection {
     this.about = el("details", { class: "more", hidden: true }, el("summary", {}, "About this network"), this.facts);
     fill("s-network", this.filter, this.tree, this.snapshots, this.about);
     app.socket.on("models", (models) => this.take(models));
-    app.store.watch(() => this.mark());
+    app.store.watch(() => { if (app.store.get("model") !== this.marked) this.mark(); });
     this.draw();
+  }
+
+  look() {
+    this.app.socket.ask({ type: "models" }, "models").catch((error) => toast(error.message));
   }
 
   /** A new list of networks. */
@@ -69,15 +73,23 @@ export class NetworkSection {
     if (!models.length && this.filter.value.trim()) return null;
     const tree = el("details", { title: run.place }, el("summary", {}, run.name));
     const current = this.runOf(this.app.store.get("model"))?.id === run.id;
-    tree.open = this.open.get(run.id) ?? (current || this.models.runs.length === 1);
+    tree.open = this.filter.value.trim() !== "" || (this.open.get(run.id) ?? (current || this.models.runs.length === 1));
     tree.addEventListener("toggle", () => this.open.set(run.id, tree.open));
+    const fillIn = () => this.fillRun(tree, run, models);
+    if (tree.open) fillIn();
+    else tree.addEventListener("toggle", fillIn, { once: true });
+    return tree;
+  }
+
+  /** What stands in a run, made when it is unfolded for the first time. */
+  fillRun(tree, run, models) {
     if (run.watchable) {
       const watch = () => this.app.watchRun(run.id);
       tree.append(el("button", { type: "button", class: "pick", onclick: watch }, el("span", {}, "Watch this run"), el("small", {}, "curves, grids")));
     }
     tree.append(...models.map((model) => this.entry(model)));
     if (!models.length) tree.append(note("no snapshot yet"));
-    return tree;
+    this.mark();
   }
 
   entry(model) {
@@ -90,6 +102,7 @@ export class NetworkSection {
 
   mark() {
     const id = this.app.store.get("model");
+    this.marked = id;
     for (const entry of this.tree.querySelectorAll("[data-model]")) entry.setAttribute("aria-current", String(entry.dataset.model === id));
     const run = this.runOf(id);
     const steps = run ? this.numbered(run) : [];

@@ -1,7 +1,22 @@
 // Small drawings on canvases: lines over time, bars, and their colours, which are those of the page.
 
-const style = () => getComputedStyle(document.documentElement);
-export const colour = (name) => style().getPropertyValue(name).trim();
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const drawings = new Set();
+
+/** Calls `draw` whenever the canvas gets another size or the page other colours. */
+export function redraw(canvas, draw) {
+  new ResizeObserver(draw).observe(canvas);
+  drawings.add(draw);
+}
+
+/** The page has other colours. */
+export function recolour() {
+  for (const draw of drawings) draw();
+}
+
+dark.addEventListener("change", recolour);
 
 /** A context whose unit is a CSS pixel, cleared, and its size; null while the canvas is not shown. */
 export function surface(canvas) {

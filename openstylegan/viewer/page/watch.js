@@ -1,7 +1,7 @@
 // The training watch: a run's state, its grids as they come, its curves.
 
-import { $, button, el, note } from "./dom.js";
-import { chart, short } from "./plot.js";
+import { $, button, el, note, toast } from "./dom.js";
+import { chart, redraw, short } from "./plot.js";
 
 const KEPT_POINTS = 4000;
 /** Charts by heading, and which curves stand in one; others by their own name. */
@@ -51,7 +51,7 @@ export class WatchView {
     this.body = el("div", {}, this.tiles, this.health, el("div", { class: "watch-columns" }, left, right), this.charts);
     $("watch").replaceChildren(head, this.empty, this.body);
     app.socket.on("watched", (message) => { if (message.run === this.run) this.take(message); });
-    new ResizeObserver(() => this.drawCharts()).observe(this.charts);
+    redraw(this.charts, () => this.drawCharts());
   }
 
   forget() {
@@ -81,7 +81,7 @@ export class WatchView {
     if (this.run !== run) this.forget();
     this.run = run;
     this.select.value = run;
-    socket.send({ type: "watch", run });
+    socket.ask({ type: "watch", run }, "watched").catch((error) => toast(error.message));
   }
 
   rest() {

@@ -101,6 +101,14 @@ class Desk:
         self.page.wait_for_timeout(30)
         return self
 
+    def press(self, *keys: str) -> Desk:
+        """Presses keys while the picture has the focus."""
+        self.page.locator("#picture").focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.page.wait_for_timeout(50)
+        return self
+
     def picture(self) -> np.ndarray:
         """What the canvas shows, each pixel of the picture once: uint8 [H, W, 4], alpha 0 where nothing is."""
         read = self.page.evaluate(READ_PICTURE)

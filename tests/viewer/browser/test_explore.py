@@ -134,8 +134,7 @@ def test_a_run_with_classes_and_snapshots(desk: Any, newest: Session, shelf: She
     desk.when("document.getElementById('subtitle').textContent.includes('000128')")
     older = Session(str(shelf.run / "network-snapshot-000128.safetensors"))
     assert_shows(desk, older, View(class_idx=2))
-    desk.page.locator("#picture").focus()
-    desk.page.keyboard.press(".")
+    desk.press(".")
     desk.when("document.getElementById('subtitle').textContent.includes('000144')")
 
 
@@ -157,10 +156,9 @@ def test_a_file_that_is_no_network_says_why_and_the_next_one_opens(desk: Any, mo
 
 
 def test_a_picture_that_moves_by_itself(desk: Any) -> None:
-    desk.page.locator("#picture").focus()
-    desk.page.keyboard.press("Space")
-    until(lambda: float(desk.page.input_value('input[aria-label="x"]')) > 0.1)
-    desk.page.keyboard.press("Space")
+    desk.press("Space")
+    until(lambda: float(desk.page.input_value('input[type="number"][aria-label="x"]')) > 0.1)
+    desk.press("Space")
     still = desk.settled().picture()
     desk.page.wait_for_timeout(200)
     assert np.array_equal(desk.settled().picture(), still)
@@ -200,18 +198,12 @@ def test_the_keyboard_reaches_everything(desk: Any, moving: Session) -> None:
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
     page.keyboard.press("Escape")
-    page.locator("#picture").focus()
-    page.keyboard.press("Shift+ArrowRight")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("[")
-    page.wait_for_timeout(50)
+    desk.press("Shift+ArrowRight", "ArrowDown", "[")
     assert_shows(desk, moving, View(x=1.0, y=0.1, psi=0.9))
-    page.keyboard.press("k")
-    page.wait_for_timeout(50)
+    desk.press("k")
     assert_shows(desk, moving, View(x=1.0, y=0.1, psi=0.9, mode="layer", layer=moving.layers()[-2].name))
-    page.keyboard.press("o")
-    page.keyboard.press("0")
-    page.keyboard.press("]")
+    desk.press("o", "0", "]")
+    assert page.input_value('input[type="number"][aria-label="ψ"]') == "1"
     page.wait_for_timeout(50)
     assert_shows(desk, moving, View())
     without = page.evaluate(
