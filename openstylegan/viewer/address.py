@@ -39,7 +39,9 @@ def listen(host: str, port: int, public: bool) -> socket.socket:
     if not 0 <= port < 65536:
         raise InputError(f"expected a --port from 0 to 65535, got {port}")
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # IPv4 first: a tunnel to 127.0.0.1 would not find what listens at ::1 alone.
+        found = sorted(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=lambda a: a[0] != socket.AF_INET)
+        family, _, _, _, place = found[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
@@ -50,8 +52,9 @@ def listen(host: str, port: int, public: bool) -> socket.socket:
 
 
 def url_of(host: str, listening: socket.socket, token: str) -> str:
-    """The address to be opened."""
-    shown = f"[{host}]" if ":" in host else host
+    """The address to be opened; by this machine's name when it listens at all of its addresses."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    shown = f"[{name}]" if ":" in name else name
     return f"http://{shown}:{listening.getsockname()[1]}/?token={token}"
 
 

@@ -22,7 +22,7 @@ pytest.importorskip("starlette")
 from viewing import write_tiny
 
 from openstylegan.cli.main import main
-from openstylegan.viewer.address import is_local, listen
+from openstylegan.viewer.address import is_local, listen, url_of
 
 
 def test_one_address_and_a_clean_end(tmp_path: Path) -> None:
@@ -77,4 +77,8 @@ def test_only_this_machine_is_let_in_unasked() -> None:
     assert [is_local(host) for host in ("localhost", "127.0.0.1", "127.1.2.3", "::1")] == [True] * 4
     assert [is_local(host) for host in ("0.0.0.0", "::", "example.org", "192.168.1.2", "")] == [False] * 5
     with listen("0.0.0.0", 0, public=True) as listening:
-        assert listening.getsockname()[1] > 0
+        port = listening.getsockname()[1]
+        assert url_of("0.0.0.0", listening, "t") == f"http://{socket.gethostname()}:{port}/?token=t"
+    with listen("localhost", 0, public=False) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+        assert url_of("::1", listening, "t").startswith("http://[::1]:")
