@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -41,6 +42,11 @@ def to_uint8(images: Tensor) -> Tensor:
 def to_uint8_rounded(images: Tensor) -> Tensor:
     """[-1, 1] to bytes as the training grids do: 127.5 (x + 1) rounded to the nearest, clipped."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def enlarged(images: Tensor, shape: tuple[int, int]) -> Tensor:
+    """[N, C, h, w] as [N, C, *shape], every pixel repeated."""
+    return images if images.shape[2:] == shape else F.interpolate(images, shape, mode="nearest")
 
 
 def tile(images: Tensor | np.ndarray, columns: int) -> np.ndarray:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Job:
     """What every process measures; plain values, for it is sent to the processes."""
 
-    network: Path
+    networks: tuple[Path, ...]
     names: tuple[str, ...]
     data: Path | None
     mirror: bool | None
@@ -40,6 +40,7 @@ class Job:
 def metrics(
     *,
     network: str,
+    all_snapshots: Annotated[bool, Parameter(name="--all", negative="")] = False,
     metrics: str = "fid50k_full",
     data: Path | None = None,
     mirror: bool | None = None,
@@ -61,6 +62,8 @@ def metrics(
     ----------
     network
         A network file (ours, or one of the StyleGAN programs'), a URL, or the folder of a run (its newest network).
+    all_snapshots
+        Measure all networks of a run folder, the earliest first.
     metrics
         Comma-separated: fid50k_full, kid50k_full, pr50k3_full, ppl2_wend, eqt50k_int, eqt50k_frac, eqr50k; fid50k,
         kid50k, pr50k3, is50k, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend; and with the offline features fd_efflite0,
@@ -97,12 +100,12 @@ def metrics(
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     if not names:
         raise InputError("expected at least one metric, got none; give --metrics, such as --metrics fd_efflite0")
-    from openstylegan.interop.loading import find_network
+    from openstylegan.interop.loading import find_network, snapshots_of
     from openstylegan.metrics.evaluate import check_available
     from openstylegan.training.launch import run_processes
 
     job = Job(
-        find_network(network),
+        tuple(snapshots_of(run_folder(network))) if all_snapshots else (find_network(network),),
         names,
         data,
         mirror,
@@ -123,18 +126,25 @@ def metrics(
 
 def measure(job: Job) -> None:
     """Measures in this process, which may be one of several; the main one prints and writes."""
+    from openstylegan.ops.allocator import configure_allocator
+
+    configure_allocator()
+    full_precision()
+    for network in job.networks:
+        measure_network(job, network)
+
+
+def measure_network(job: Job, network: Path) -> None:
+    """Measures one network."""
     from openstylegan.cli.measured_data import needs_data, open_measured_data
     from openstylegan.cli.measuring_progress import MeasuringProgress
     from openstylegan.distributed import is_main
     from openstylegan.interop.loading import load
     from openstylegan.metrics.evaluate import Setup, evaluate
-    from openstylegan.ops.allocator import configure_allocator
     from openstylegan.sampling.measured import NumberedSampler
     from openstylegan.training.launch import pick_device
 
-    configure_allocator()
-    networks, device = load(job.network), pick_device(job.device)
-    full_precision()
+    networks, device = load(network), pick_device(job.device)
     dataset, G = None, networks.G_ema.to(device)
     if job.data is not None or needs_data(job.names, G):
         dataset = open_measured_data(networks, job.data, job.mirror)
@@ -143,7 +153,7 @@ def measure(job: Job) -> None:
         policy=policy_of(job),
         device=device,
         seed=job.seed,
-        snapshot=job.network.name,
+        snapshot=network.name,
         sampling={"seed": job.seed, "truncation_psi": 1, "noise_mode": "random"},
     )
     shown = MeasuringProgress() if job.verbose and is_main() else None
@@ -160,6 +170,15 @@ def measure(job: Job) -> None:
         )
     if is_main():
         write(records, networks, job.outdir)
+
+
+def run_folder(network: str) -> Path:
+    """The folder of a run. Raises `InputError` when `network` is none."""
+    if not Path(network).is_dir():
+        raise InputError(
+            f"--all: expected the folder of a run as --network, got {network}; leave --all out for one file"
+        )
+    return Path(network)
 
 
 def full_precision() -> None:

@@ -1,33 +1,44 @@
-"""`openstylegan video`: a looping film along a curve through the ws of seeds."""
+"""`openstylegan video`: a looping film along a curve through the ws of seeds, or along a random walk."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from openstylegan.errors import InputError
+
+if TYPE_CHECKING:
+    from openstylegan.sampling.walk import Walk
 
 
 def video(
     *,
     network: str,
     output: Path,
-    seeds: str,
+    seeds: str | None = None,
     shuffle_seed: int | None = None,
     grid: str = "1x1",
     num_keyframes: int | None = None,
-    w_frames: int = 120,
+    w_frames: int | None = None,
+    num_points: int | None = None,
+    transition_points: int | None = None,
+    smoothing: float | None = None,
+    random_state: int | None = None,
     trunc: Annotated[float, Parameter(name=["--trunc", "--psi"])] = 1.0,
     class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
+    scales: str | None = None,
+    scale_columns: int | None = None,
+    noise_mode: Literal["const", "random", "none"] = "const",
+    resize: str | None = None,
     fps: int | None = None,
     bitrate: str = "12M",
     batch: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Film the way from seed to seed and back to the first, smoothly; several ways in a grid.
+    """Film the way from seed to seed and back to the first, or a walk through random latents; several in a grid.
 
     Parameters
     ----------
@@ -44,11 +55,27 @@ def video(
     num_keyframes
         Seeds a cell runs through; they are repeated as needed (all seeds, shared out evenly).
     w_frames
-        Frames from one seed to the next.
+        Frames from one seed to the next (120).
+    num_points
+        Instead of --seeds: points of a walk, random latents smoothed along time into a loop.
+    transition_points
+        Frames from one point of a walk to the next (60).
+    smoothing
+        How far a walk is smoothed, in transitions (1).
+    random_state
+        Seed of a walk's latents (5).
     trunc
         Truncation psi: 1 leaves w as it is, smaller moves it to the average.
     class_idx
         Class of a conditional network.
+    scales
+        Of a network with a picture at every resolution, those that are shown: widths such as 8,64, or all.
+    scale_columns
+        How many of them in a row (all).
+    noise_mode
+        Noise of the layers: the network's own, random (another in every frame), or none.
+    resize
+        Size of the film, HEIGHTxWIDTH.
     fps
         Frames a second (60, in a GIF 50).
     bitrate
@@ -62,24 +89,31 @@ def video(
     from openstylegan.data.progress import progress_line
     from openstylegan.sampling.film import check_film
     from openstylegan.sampling.latents import parse_range
-    from openstylegan.sampling.video import make_video
+    from openstylegan.sampling.scales import scales_shown
+    from openstylegan.sampling.video import W_FRAMES, Look, make_video
 
-    numbers, cells, bits = parse_range(seeds), parse_cells(grid), parse_bits(bitrate)
+    of_walks = {"transition_points": transition_points, "smoothing": smoothing, "random_state": random_state}
+    of_seeds = {"shuffle_seed": shuffle_seed, "num_keyframes": num_keyframes, "w_frames": w_frames}
+    walk = walk_of(seeds, num_points, of_walks, of_seeds)
+    numbers, cells, bits = [] if seeds is None else parse_range(seeds), parse_cells(grid), parse_bits(bitrate)
+    look = Look(noise_mode, None if resize is None else parse_cells(resize, "resize"))
     rate = check_film(output, fps)
     used = None if num_keyframes is None else num_keyframes * cells[0] * cells[1]
     if used is not None and used < len(numbers):
         print(f"openstylegan: {used} of {len(numbers)} seeds are used, for so many go into --grid and --num-keyframes")
-    G = open_generator(network, class_idx, device)
+    G = scales_shown(open_generator(network, class_idx, device), scales, scale_columns)
     num_frames = make_video(
         G,
         output,
         numbers,
+        walk=walk,
         grid=cells,
         num_keyframes=num_keyframes,
         shuffle_seed=shuffle_seed,
-        w_frames=w_frames,
+        w_frames=w_frames or W_FRAMES,
         trunc=trunc,
         class_idx=class_idx,
+        look=look,
         fps=fps,
         bit_rate=bits,
         batch=batch,
@@ -88,12 +122,31 @@ def video(
     print(f"{num_frames} frames ({num_frames / rate:.1f} s at {rate} a second) in {output}")
 
 
-def parse_cells(text: str) -> tuple[int, int]:
-    """`"4x2"` or `"4,2"` as (4, 2): columns and rows. Raises `InputError`."""
+def walk_of(
+    seeds: str | None, num_points: int | None, of_walks: dict[str, Any], of_seeds: dict[str, Any]
+) -> Walk | None:
+    """The walk that was asked for, if any. Raises `InputError`, also for options of the other kind of film."""
+    from openstylegan.sampling.walk import Walk
+
+    if (seeds is None) == (num_points is None):
+        got = "neither" if seeds is None else "both; leave one out"
+        raise InputError(f"expected --seeds such as 0-7, or --num-points, got {got}")
+    mine, others = (of_seeds, of_walks) if num_points is None else (of_walks, of_seeds)
+    idle = next((name for name, value in others.items() if value is not None), None)
+    if idle is not None:
+        rival = "--num-points" if num_points is None else "--seeds"
+        raise InputError(f"--{idle.replace('_', '-')} has no effect without {rival}; leave it out")
+    given = {name: value for name, value in mine.items() if value is not None}
+    return None if num_points is None else Walk(num_points=num_points, **given)
+
+
+def parse_cells(text: str, option: str = "grid") -> tuple[int, int]:
+    """`"4x2"` or `"4,2"` as (4, 2). Raises `InputError`."""
     match = re.fullmatch(r"(\d+)[xX,](\d+)", text)
-    if match is None or 0 in (columns_rows := (int(match[1]), int(match[2]))):
-        raise InputError(f"--grid: expected WIDTHxHEIGHT such as 4x2, got '{text}'")
-    return columns_rows
+    if match is None or 0 in (pair := (int(match[1]), int(match[2]))):
+        form = "WIDTHxHEIGHT" if option == "grid" else "HEIGHTxWIDTH"
+        raise InputError(f"--{option}: expected {form} such as 4x2, got '{text}'")
+    return pair
 
 
 def parse_bits(text: str) -> int:

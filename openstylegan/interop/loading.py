@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from openstylegan import snapshot
@@ -16,7 +17,7 @@ from openstylegan.interop.reading import SNAPSHOT, read_contents
 from openstylegan.snapshot import Networks
 from openstylegan.web import is_url
 
-FOREIGN_PATTERN = "network-snapshot-*.pkl"
+FOREIGN_PATTERN, FOREIGN_FINAL = "network-snapshot-*.pkl", "network-final.pkl"
 URL_AS_PATH = re.compile(r"(https?):/(?!/)", re.IGNORECASE)
 """How `https://` comes out of `pathlib`, which command lines use."""
 
@@ -49,10 +50,28 @@ def find_network(location: str | os.PathLike[str], sha256: str | None = None) ->
     return path
 
 
+def snapshots_of(folder: Path) -> list[Path]:
+    """All networks of a run folder by their kimg: ours, else those of other programs, `network-final.pkl` last.
+
+    Raises `InputError` when there are none.
+    """
+    own = numbered(folder.glob(snapshot.PATTERN))
+    found = own or [*numbered(folder.glob(FOREIGN_PATTERN)), *folder.glob(FOREIGN_FINAL)]
+    if not found:
+        raise InputError(f"expected a run folder with {snapshot.PATTERN} or {FOREIGN_PATTERN}, found none in {folder}")
+    return found
+
+
+def numbered(paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths` that end in a number, by it."""
+    digits = {path: path.stem.rsplit("-", 1)[1] for path in paths}
+    return sorted((path for path, text in digits.items() if text.isdigit()), key=lambda path: int(digits[path]))
+
+
 def newest_of(folder: Path) -> Path:
     """The newest network of a run folder: ours, else those of NVIDIA's programs. Raises `InputError`."""
     if not any(folder.glob(snapshot.PATTERN)):
-        numbered = sorted(p for p in folder.glob(FOREIGN_PATTERN) if p.stem.rsplit("-", 1)[1].isdigit())
-        if numbered:
-            return numbered[-1]
+        foreign = numbered(folder.glob(FOREIGN_PATTERN))
+        if foreign:
+            return foreign[-1]
     return snapshot.find_snapshot(folder)

@@ -1,6 +1,14 @@
 """Loss terms: adversarial losses and penalties, each a thin class over an exported pure function."""
 
-from openstylegan.losses.adversarial import HingeD, HingeG, LogisticD, LogisticG, WassersteinD, WassersteinG
+from openstylegan.losses.adversarial import (
+    HingeD,
+    HingeG,
+    LogisticD,
+    LogisticG,
+    SaturatingG,
+    WassersteinD,
+    WassersteinG,
+)
 from openstylegan.losses.base import ForwardPass, LossTerm
 from openstylegan.losses.controllers import BrownianD, BrownianG
 from openstylegan.losses.multi_scale import ScaleR1, ScaleR2
@@ -10,6 +18,7 @@ from openstylegan.losses.penalties import R1, GradientPenalty
 LOSS_TERMS: dict[str, type[LossTerm]] = {
     "logistic_g": LogisticG,
     "logistic_d": LogisticD,
+    "saturating_g": SaturatingG,
     "hinge_g": HingeG,
     "hinge_d": HingeD,
     "wasserstein_g": WassersteinG,
@@ -25,5 +34,5 @@ LOSS_TERMS: dict[str, type[LossTerm]] = {
 
 __all__ = [
     "LOSS_TERMS", "R1", "BrownianD", "BrownianG", "ForwardPass", "GradientPenalty", "HingeD", "HingeG", "LogisticD",
-    "LogisticG", "LossTerm", "PathLength", "ScaleR1", "ScaleR2", "WassersteinD", "WassersteinG",
+    "LogisticG", "LossTerm", "PathLength", "SaturatingG", "ScaleR1", "ScaleR2", "WassersteinD", "WassersteinG",
 ]  # fmt: skip

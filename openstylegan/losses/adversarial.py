@@ -17,6 +17,11 @@ def logistic_g(fake_logits: Tensor) -> Tensor:
     return F.softplus(-fake_logits)
 
 
+def saturating_g(fake_logits: Tensor) -> Tensor:
+    """The generator's part of the minimax loss (arXiv 1406.2661), log(1 - sigmoid(D(G(z)))) = -softplus(D(G(z)))."""
+    return -F.softplus(fake_logits)
+
+
 def logistic_d_fake(fake_logits: Tensor) -> Tensor:
     """The discriminator's loss on generated images: softplus(D(G(z)))."""
     return F.softplus(fake_logits)
@@ -57,6 +62,15 @@ class LogisticG(LossTerm):
 
     def forward(self, f: ForwardPass) -> Tensor:
         loss = logistic_g(f.fake_logits)
+        f.report("Loss/G/loss", loss)
+        return loss.mean()
+
+
+class SaturatingG(LossTerm):
+    """Saturating logistic loss of the generator: its slope falls to zero where the discriminator is sure."""
+
+    def forward(self, f: ForwardPass) -> Tensor:
+        loss = saturating_g(f.fake_logits)
         f.report("Loss/G/loss", loss)
         return loss.mean()
 

@@ -84,6 +84,11 @@ class Generator(nn.Module):
     """How many times the picture can be halved by `set_lod`: 0 for a generator that does not grow."""
 
     @property
+    def scales(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every picture of a sample, smallest first: of one, unless there are several."""
+        return (self.image_shape[1:],)
+
+    @property
     def num_ws_in_use(self) -> int:
         """How many of the num_ws have an effect at the present level of detail: the first ones."""
         return self.num_ws

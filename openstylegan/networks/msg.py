@@ -206,6 +206,12 @@ class MSGGenerator(Generator):
         features = layer_features or w_dim
         self.mapping = MSGMapping((z_dim, c_dim, w_dim), self.num_ws, num_layers, features, lr_multiplier, w_avg_beta)
 
+    @property
+    def scales(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the picture of every block."""
+        plan = self.synthesis.plan
+        return tuple(plan.shape_at(r) for r in plan.nominals)
+
     def update_statistics(self, mean: Tensor, count: Tensor) -> None:
         """w_avg <- beta w_avg + (1 - beta) mean."""
         self.mapping.update_w_avg(mean)

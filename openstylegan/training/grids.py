@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from openstylegan.errors import InputError
 from openstylegan.files import write_json
-from openstylegan.images import leaves, tile, to_uint8_rounded, write_png
+from openstylegan.images import enlarged, leaves, tile, to_uint8_rounded, write_png
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
 
@@ -133,8 +133,9 @@ def write_reals(folder: Path, dataset: GridDataset, layout: GridLayout, indices:
 
 
 @torch.no_grad()
-def fake_images(generator: nn.Module, z: Tensor, c: Tensor, batch_size: int) -> Tensor:
-    """Images of `z` [N, z_dim] and `c` [N, c_dim] as bytes [N, C, H, W]: psi 1, constant noise, the largest scale.
+def fake_images(generator: nn.Module, z: Tensor, c: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    """Images of `z` [N, z_dim] and `c` [N, c_dim] as bytes [N, C, h, w] at every scale, smallest first: psi 1, constant
+    noise.
 
     Drawn `batch_size` at a time on the generator's device, in eval mode; the module's mode is put back afterwards.
     """
@@ -149,7 +150,8 @@ def fake_images(generator: nn.Module, z: Tensor, c: Tensor, batch_size: int) -> 
             ]
     finally:
         generator.train(training)
-    return torch.cat([to_uint8_rounded(leaves(images)[-1].float()).cpu() for images in parts])
+    by_scale = zip(*(leaves(images) for images in parts), strict=True)
+    return tuple(torch.cat([to_uint8_rounded(image.float()).cpu() for image in scale]) for scale in by_scale)
 
 
 def write_fakes(path: Path, images: Tensor, layout: GridLayout) -> Path:
@@ -161,6 +163,11 @@ def write_fakes(path: Path, images: Tensor, layout: GridLayout) -> Path:
 def grid_name(cur_nimg: int | None) -> str:
     """`fakes_init.png` before training (None), else `fakes<kimg, 6 digits>.png`."""
     return "fakes_init.png" if cur_nimg is None else f"fakes{cur_nimg // 1000:06d}.png"
+
+
+def scale_folder(images: Tensor) -> str:
+    """`WIDTHxHEIGHT` of pictures [N, C, h, w]: the folder of their grids."""
+    return f"{images.shape[3]}x{images.shape[2]}"
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,14 @@ class ImageGrid:
         return cls(layout, grid_latents(seed, layout.count, z_dim), grid_labels(dataset, indices), batch_size)
 
     def write(self, folder: Path, generator: nn.Module, cur_nimg: int | None) -> Path:
-        """Writes the grid of `generator` under its name for `cur_nimg` (None: before training) and returns its path."""
-        images = fake_images(generator, self.z, self.c, self.batch_size)
+        """Writes the grid of `generator` under its name for `cur_nimg` (None: before training) and returns its path.
+
+        Of a generator of several scales that is the largest; the others go, enlarged, into folders such as `4x4`.
+        """
+        *smaller, images = fake_images(generator, self.z, self.c, self.batch_size)
+        height, width = images.shape[2:]
+        for scale in smaller:
+            place = folder / scale_folder(scale)
+            place.mkdir(exist_ok=True)
+            write_fakes(place / grid_name(cur_nimg), enlarged(scale, (height, width)), self.layout)
         return write_fakes(folder / grid_name(cur_nimg), images, self.layout)

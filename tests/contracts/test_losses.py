@@ -15,7 +15,7 @@ from openstylegan.training.loop import train_step
 
 CPU = torch.device("cpu")
 PLAYERS = {"logistic_g": "G", "path_length": "G", "logistic_d": "D", "r1": "D", "hinge_g": "G", "hinge_d": "D",
-           "bmc_g": "G", "bmc_d": "D", "scale_r1": "D", "scale_r2": "D",
+           "saturating_g": "G", "bmc_g": "G", "bmc_d": "D", "scale_r1": "D", "scale_r2": "D",
            "wasserstein_g": "G", "wasserstein_d": "D", "gradient_penalty": "D"}  # fmt: skip
 
 
@@ -69,6 +69,7 @@ def test_a_term_reports_what_it_adds(pictures: Path, name: str) -> None:
         "logistic_g": "Loss/G/loss",
         "logistic_d": "Loss/D/loss",
         "hinge_g": "Loss/G/loss",
+        "saturating_g": "Loss/G/loss",
         "hinge_d": "Loss/D/loss",
         "r1": "Loss/r1_penalty",
         "scale_r1": "Loss/r1_penalty",

@@ -10,6 +10,7 @@ from openstylegan.losses.adversarial import (
     logistic_d_fake,
     logistic_d_real,
     logistic_g,
+    saturating_g,
     wasserstein_d,
     wasserstein_g,
 )
@@ -22,6 +23,7 @@ def test_logistic_losses() -> None:
     assert torch.allclose(logistic_g(x), torch.log1p(torch.exp(-x)))
     assert torch.allclose(logistic_d_real(x), torch.log1p(torch.exp(-x)))
     assert torch.allclose(logistic_d_fake(x), torch.log1p(torch.exp(x)))
+    assert torch.allclose(saturating_g(x), torch.log(1 - x.sigmoid()))
 
 
 def test_r1_of_a_quadratic() -> None:

@@ -94,6 +94,24 @@ def test_a_run_folder_stands_for_its_newest_snapshot(
     assert read_lines(folder / "metric-fd_efflite0.jsonl")[0]["snapshot"] == network.name
 
 
+def test_all_networks_of_a_run_are_measured_in_their_order(
+    network: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"network-snapshot-{kimg:06d}.safetensors" for kimg in (900, 10, 1000000)] + [
+        "network-snapshot-best.safetensors"
+    ]
+    for name in names:
+        (tmp_path / name).write_bytes(network.read_bytes())
+    arguments = ("--data", pictures, "--metrics", "fd_efflite0", "--num-generated", 8, "--verbose", "0")
+    code, out, _ = run(capsys, "--network", tmp_path, "--all", *arguments, "--outdir", tmp_path / "results")
+    assert code == 0
+    expected = [names[1], names[0], names[2]]
+    assert [json.loads(line)["snapshot"] for line in out.splitlines()] == expected
+    assert [r["snapshot"] for r in read_lines(tmp_path / "results" / "metric-fd_efflite0.jsonl")] == expected
+    code, _, err = run(capsys, "--network", network, "--all", *arguments)
+    assert code == 2 and "--all: expected the folder of a run" in err
+
+
 @pytest.mark.parametrize(
     ("metric", "flag", "num"),
     [("fd_efflite0", "--mirror", 24), ("fid50k", "--mirror", 48), ("fid50k", "--no-mirror", 24)],

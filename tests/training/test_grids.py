@@ -151,16 +151,22 @@ def test_latents_are_a_function_of_the_seed() -> None:
 def test_fakes_are_drawn_in_parts_without_truncation_with_constant_noise() -> None:
     G = Painter().train()
     z, c = torch.tensor([-1.5, -1.0, -0.9, -0.5, 0.1, 0.99, 2.0])[:, None], torch.zeros(7, 0)
-    images = fake_images(G, z, c, batch_size=3)
+    [images] = fake_images(G, z, c, batch_size=3)
     assert G.calls == [(3, 1, "const", False), (3, 1, "const", False), (1, 1, "const", False)]
     assert G.training, "the mode is put back"
     assert images.dtype == torch.uint8 and images.shape == (7, 3, 4, 6)
     assert images[:, 0, 0, 0].tolist() == [0, 0, 13, 64, 140, 254, 255], "rounded to the nearest"
-    assert torch.equal(images, fake_images(G, z, c, batch_size=7))
+    assert torch.equal(images, fake_images(G, z, c, batch_size=7)[0])
 
 
-def test_of_several_scales_the_largest_is_shown() -> None:
-    assert fake_images(Painter(scales=2), torch.zeros(2, 1), torch.zeros(2, 0), 2).shape == (2, 3, 4, 6)
+def test_every_scale_has_its_grid(tmp_path: Path) -> None:
+    scales = fake_images(Painter(scales=2), torch.zeros(2, 1), torch.zeros(2, 0), 2)
+    assert [tuple(s.shape) for s in scales] == [(2, 3, 2, 3), (2, 3, 4, 6)]
+    grid = ImageGrid(GridLayout(5, 2), grid_latents(0, 10, 1), torch.zeros(10, 0), 4)
+    path = grid.write(tmp_path, Painter(scales=2), 5_000)
+    small = tmp_path / "3x2" / path.name
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["3x2", path.name]
+    assert small.read_bytes() == path.read_bytes(), "one colour a picture: enlarged it is the same"
 
 
 def test_a_failing_generator_gets_its_mode_back() -> None:
