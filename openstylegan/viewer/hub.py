@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -39,7 +40,12 @@ class Hub:
         first = self.models.first()
         if first is not None:  # so that it is there when the page asks for it
             threading.Thread(target=self.open_early, args=(first,), daemon=True).start()
-        self.device_name, self.path_name = name_of_device(self.device), name_of_path(self.device)
+        self.device_name = name_of_device(self.device)
+
+    @cached_property
+    def path_name(self) -> str:
+        """How operations are computed. To ask may compile something, so it is asked with the first picture only."""
+        return name_of_path(self.device)
 
     def hello(self) -> Hello:
         """The first message to a page."""
@@ -61,7 +67,7 @@ class Hub:
 
     def name_of(self, model: str) -> str:
         """A network's name for people. Raises `InputError` for what is not on the list."""
-        return self.models.place(model).rstrip("/").rpartition("/")[2]
+        return self.models.shown_place(model).rstrip("/").rpartition("/")[2]
 
     def failure(self, number: int | None, error: Exception) -> Error:
         """The answer for an error in what the page asked for with the id `number`."""

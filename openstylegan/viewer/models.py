@@ -112,7 +112,8 @@ class ModelList:
         self.places[key] = place
         error = self.errors.get(key, "")
         if kind == "url":
-            return ModelEntry(key, shown(place).rpartition("/")[2], shown(place), "url", error=error)
+            seen = self.shown_place(key)
+            return ModelEntry(key, seen.rpartition("/")[2], seen, "url", error=error)
         path = Path(place)
         size = path.stat().st_size if path.is_file() else 0
         name = path.stem if kind == "snapshot" else path.name
@@ -124,6 +125,11 @@ class ModelList:
         if model not in self.places:
             raise InputError(f"expected a network of the list, got '{model}'; refresh the list")
         return self.places[model]
+
+    def shown_place(self, model: str) -> str:
+        """The place of an id as people may see it: of a URL, without what may be a key. Raises `InputError`."""
+        place = self.place(model)
+        return shown(place) if is_url(place) else place
 
     def run_folder(self, run: str) -> Path:
         """The folder of a run's id. Raises `InputError`."""

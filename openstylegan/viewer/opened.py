@@ -39,10 +39,11 @@ class OpenNetworks:
         self._loading, self._table = threading.Lock(), threading.Lock()
 
     def found(self, model: str) -> Opened | None:
-        """The network if it is open and its file has not changed since."""
+        """The network if it is open and its file has not changed since (it may be gone)."""
+        modified = modified_of(Path(self.models.place(model)))
         with self._table:
             opened = self.kept.get(model)
-            if opened is None or modified_of(Path(self.models.place(model))) != opened.modified:
+            if opened is None or modified not in (0.0, opened.modified):
                 return None
             self.kept.move_to_end(model)
             return opened

@@ -213,7 +213,7 @@ class Requests:
             text, ending = to_json(view), "json"
         else:
             opened = await self.connection.opened(view.model, message.id)
-            command = command_of(view, opened.session, self.connection.hub.models.place(view.model))
+            command = command_of(view, opened.session, self.connection.hub.models.shown_place(view.model))
             text, ending, left_out = command.text, "txt", command.left_out
         name, path = await in_thread(keep, self.folder, text.encode(), ending)
         told = m.Done(

@@ -96,7 +96,9 @@ def test_few_networks_are_kept_and_changed_files_are_read_again(tmp_path: Path) 
     assert networks.found(ids[2]) is None
     again = networks.open(ids[2])
     assert again is not opened[2] and again.modified == 1
+    files[0].unlink()
     files[2].unlink()
+    assert networks.open(ids[2]) is again  # a run removes its old snapshots
     with pytest.raises(InputError, match="no such file"):
-        networks.open(ids[2])
-    assert "no such file" in models.refresh().files[2].error
+        networks.open(ids[0])
+    assert "no such file" in models.refresh().files[0].error
