@@ -192,7 +192,8 @@ class Hello(Answer, frozen=True):
 
 
 class LayerEntry(msgspec.Struct, frozen=True):
-    """A layer, in the order of execution: `name`, the last one "output"; `shape` [C, H, W]; `dtype` "float32", ..."""
+    """A layer: `name`; `shape` [C, H, W]; `dtype` "float32", .... In the order of execution: the last one is "output",
+    or "output:5" where a network draws one picture at six resolutions."""
 
     name: str
     shape: tuple[int, int, int]

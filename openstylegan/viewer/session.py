@@ -186,7 +186,7 @@ class Session:
             return drawn(self.G, ws, view.noise_mode, [view.noise_seed])
 
         with transformed(self.G, movement), noise_times(self.G, view.noise_strength):
-            if view.mode == "layer" and view.layer:
+            if view.mode == "layer" and view.layer not in ("", OUTPUT):
                 return value_of(self.parts, view.layer, draw)[0], view.layer
             images = draw()
         if view.mode == "image" and view.untransform and movement is not None:

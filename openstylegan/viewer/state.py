@@ -58,7 +58,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     right and heights down). `untransform` takes it back from the finished picture (mode "image").
 
     A layer (mode "layer"):
-    - `layer`: a name of the list in a `Network` message; "" means the last, "output".
+    - `layer`: a name of the list in a `Network` message; "" and "output" mean the (largest) picture itself.
     - `channel`, `rgb`: the first shown channel (clamped to what there is), and whether it and the next two are shown
       as red, green and blue.
     - `normalize`: every shown channel is divided by its largest magnitude.

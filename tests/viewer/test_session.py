@@ -260,7 +260,14 @@ def test_the_largest_picture_is_shown(tmp_path: Path) -> None:
     G = generator("msg_stylegan")
     ws = ws_of(G, 4)
     assert len(leaves(G.synthesis(ws, noise_mode="const"))) > 1
-    assert Session(G).render(View(x=4.0)).image.shape == (16, 16, 3)
+    session = Session(G)
+    whole = session.render(View(x=4.0)).image
+    assert whole.shape == (16, 16, 3)
+    last = session.layers()[-1].name
+    assert last == "output:2"
+    for layer in ("", "output", last):
+        assert (session.render(View(x=4.0, mode="layer", layer=layer)).image == whole).all()
+    assert session.render(View(x=4.0, mode="layer", layer="output:0")).image.shape == (4, 4, 3)
 
 
 def test_a_view_travels_as_json_and_is_checked() -> None:
