@@ -14,7 +14,8 @@ from openstylegan.cli.main import COMMANDS
 
 PACKAGE = Path(openstylegan.__file__).parent
 LAYERS = [
-    ["cli", "viewer"],
+    ["cli"],
+    ["viewer"],
     ["training", "dirac", "doctor"],
     ["sampling", "metrics"],
     ["interop"],
