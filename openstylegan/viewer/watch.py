@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from openstylegan.training.run_folder import STATS_FILE
 from openstylegan.training.run_record import RunRecord, number, record_kimg, tick_kimg
 from openstylegan.viewer.messages import GridEntry, RunEntry, RunStatus, Watched
 from openstylegan.viewer.models import ModelList, modified_of
+from openstylegan.viewer.run_status import mean_of, status_of
 
 MOST_POINTS = 1000
 """Of a curve, the first time it is sent."""
 LONGEST_READ = 64 << 20
-SILENT_TICKS, SILENT_SECONDS = 3, 120.0
 HIDDEN = ("Timing/", "Progress/tick", "Progress/kimg", "Resources/peak")
 Points = dict[str, list[tuple[float, float]]]
 
@@ -88,7 +87,11 @@ class Watcher:
         if self.read_stats(curves) or self.read_metrics(curves):
             self.anew()
             return self.look()
-        grids, entry, status = self.new_grids(), self.models.run_entry(self.folder), self.find_status()
+        grids, entry, status = (
+            self.new_grids(),
+            self.models.run_entry(self.folder),
+            status_of(self.record.ticks[-1] if self.record.ticks else None, self.record.config),
+        )
         changed = entry if self.entry is None or entry.models != self.entry.models else None
         if not (self.first or curves or grids or changed or status.state != (self.status or status).state):
             return None
@@ -147,37 +150,6 @@ class Watcher:
         self.told_grids = {entry.name: entry.modified for entry in entries}
         return new
 
-    def find_status(self) -> RunStatus:
-        """Where the run stands."""
-        record = self.record
-        ticks: list[dict[str, Any]] = record.ticks
-        if not ticks:
-            return RunStatus("empty", total_kimg=self.total_kimg())
-        last = ticks[-1]
-        kimg, total = tick_kimg(last), self.total_kimg()
-        seconds_per_kimg = mean_of(last, "Timing/sec_per_kimg")
-        stamp = last.get("timestamp")
-        age = max(time.time() - stamp, 0.0) if isinstance(stamp, int | float) else None
-        state = state_of(kimg, total, age, mean_of(last, "Timing/sec_per_tick"))
-        known = state == "running" and total is not None and seconds_per_kimg is not None
-        return RunStatus(
-            state=state,
-            kimg=kimg,
-            total_kimg=total,
-            tick=whole(mean_of(last, "Progress/tick")),
-            augment_p=mean_of(last, "Progress/augment"),
-            images_per_second=1000 / seconds_per_kimg if seconds_per_kimg else None,
-            seconds=mean_of(last, "Timing/total_sec"),
-            eta=(total - kimg) * seconds_per_kimg if known and total and seconds_per_kimg else None,
-            age=age,
-            skipped_steps=whole(mean_of(last, "Health/skipped_steps")),
-        )
-
-    def total_kimg(self) -> float | None:
-        """How long the run is to be, by its configuration."""
-        total = self.record.config.get("total_kimg")
-        return float(total) if isinstance(total, int | float) else None
-
 
 def values_of(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """The finite means of a line of statistics that are worth a curve, and the speed."""
@@ -188,17 +160,6 @@ def values_of(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
     seconds = mean_of(line, "Timing/sec_per_kimg")
     if seconds:
         yield "Speed/images_per_second", 1000 / seconds
-
-
-def mean_of(line: dict[str, Any], name: str) -> float | None:
-    """The mean of a statistic, if there is a finite one."""
-    mean = number(line.get(name), "mean")
-    return mean if math.isfinite(mean) else None
-
-
-def whole(value: float | None) -> int | None:
-    """A count."""
-    return None if value is None else int(value)
 
 
 def drop_last(curves: Points, kimg: float) -> None:
@@ -212,11 +173,3 @@ def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """At most `MOST_POINTS` of the points, evenly, the last one among them."""
     step = -(-len(points) // MOST_POINTS)
     return points[::-1][::step][::-1]
-
-
-def state_of(kimg: float, total: float | None, age: float | None, seconds_per_tick: float | None) -> Any:
-    """What a run is doing: "finished", "silent" or "running"."""
-    if total is not None and kimg >= total:
-        return "finished"
-    patience = max(SILENT_TICKS * (seconds_per_tick or 0.0), SILENT_SECONDS)
-    return "silent" if age is None or age > patience else "running"

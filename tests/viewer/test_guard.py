@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,13 @@ def test_a_public_server_takes_other_names(tmp_path: Path) -> None:
         assert get(server, "/", {"Host": "machine.example:99"}).status == 403
         with pytest.raises((InvalidStatus, ConnectionClosed)):
             try_socket(server, origin="http://evil.example")
+
+
+def test_two_hundred_requests_at_once(server: Running) -> None:
+    paths = [("/healthz", 200), ("/style.css", 200), ("/none", 404), ("/", 403)]
+    with ThreadPoolExecutor(50) as pool:
+        found = list(pool.map(lambda n: get(server, paths[n % 4][0]).status == paths[n % 4][1], range(200)))
+    assert all(found)
 
 
 def test_not_more_pages_than_there_are_places(server: Running) -> None:

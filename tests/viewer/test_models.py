@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("websockets")
+
 from viewing import write_tiny
 
 from openstylegan.errors import InputError

@@ -136,6 +136,15 @@ def test_a_run_ends_or_falls_silent(folder: Path, watcher: Watcher) -> None:
     assert (status.state, status.eta) == ("silent", None)
 
 
+def test_a_run_that_ends_by_the_clock(folder: Path, watcher: Watcher) -> None:
+    (folder / "config.json").write_text(json.dumps({"total_kimg": 10, "max_minutes": 0.25}))
+    add(folder, line(3))
+    status = news(watcher).status
+    assert (status.state, status.eta) == ("running", pytest.approx(3))
+    add(folder, line(4))
+    assert news(watcher).status.state == "finished"
+
+
 def test_long_curves_are_thinned_once(folder: Path, watcher: Watcher) -> None:
     add(folder, "".join(line(n / 1000) for n in range(1, 3501)))
     points = news(watcher).curves["Loss/G/loss"]
