@@ -12,7 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from unittest import mock
 
 import torch
@@ -20,10 +20,10 @@ from peak import PRECISIONS
 from torch import Tensor
 
 from openstylegan.networks.stylegan3 import AliasFreeLayer, StyleGAN3Generator
-from openstylegan.ops import filtered_lrelu_compiled
+from openstylegan.ops import filtered_lrelu_compiled, resample_compiled, tail_compiled, winograd_planes
 from openstylegan.ops.allocator import configure_allocator
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
-from openstylegan.ops.native import native
+from openstylegan.ops.native import Native, native
 from openstylegan.ops.paths import reference_paths
 
 CONFIGS = {
@@ -62,7 +62,17 @@ class Reusable:
 
 def products() -> AbstractContextManager[object]:
     """Inside, no compiled code is used."""
-    return Reusable(lambda: mock.patch.object(filtered_lrelu_compiled, "usable", return_value=False))
+    return Reusable(without_compiler)
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """What is where there is no compiler."""
+    modules = (filtered_lrelu_compiled, resample_compiled, tail_compiled, winograd_planes)
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "native", return_value=Native(None, "switched off")))
+        yield
 
 
 def layer_inputs(layer: AliasFreeLayer, dtype: torch.dtype) -> Tensor:

@@ -1,11 +1,12 @@
 """What share of the processor's convolution peak StyleGAN3's generators reach, and how much faster they train.
 
-    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 5] [--step]
+    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 3] [--step]
 
 One picture of 256 px (T with channel_base 8192, R with 16384 and twice the channels at most). The share is (useful
 floating-point operations) / (process CPU seconds x peak); useful are the dense convolutions and the fewest products
 that the FIR filters need: those with inserted zeros left out, separable filters an axis after the other, the sample
-pairs of mirrored radial filters added first. The peak is that of the same precision, measured around every pass.
+pairs of mirrored radial filters added first. The peak is that of the same precision, measured around every pass. What
+is derived from the weights is kept, as while sampling, but for the plain form.
 --step: instead, a training step of T (64 px, channel_max 128, batch 8, every phase at its share) against the same step
 through the reference ops. Medians of interleaved rounds.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -26,6 +28,7 @@ from openstylegan.config import TrainConfig
 from openstylegan.networks.base import set_precision
 from openstylegan.networks.stylegan3 import AliasFreeLayer, StyleGAN3Generator
 from openstylegan.ops.allocator import configure_allocator
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.ops.native import native
 from openstylegan.presets import stylegan3
 
@@ -63,11 +66,12 @@ def measure(G: StyleGAN3Generator, precision: str, rounds: int) -> dict[str, tup
     """By form: median CPU seconds, peak (operations per CPU second) and their product."""
     ws, dtype = G.mapping(torch.randn(1, G.z_dim), None), PRECISIONS[precision]
     found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms()}
+    weights = {form: nullcontext() if form == "plain" else FrozenWeights() for form in forms()}
     set_precision(G, precision)
     for round_ in range(rounds + 1):
         before = convolution_peak(dtype)
         for form, way in forms().items():
-            with way, torch.no_grad():
+            with way, weights[form], torch.no_grad():
                 began = time.process_time()
                 G.synthesis(ws)
                 seconds = time.process_time() - began
@@ -138,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="+", choices=list(CONFIGS), default=list(CONFIGS))
     parser.add_argument("--precision", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--step", action="store_true")
     arguments = parser.parse_args()

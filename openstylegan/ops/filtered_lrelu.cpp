@@ -5,25 +5,11 @@
 // zeros between samples are ever touched. One oversampled row (or as many as the filter behind it spans) exists at a
 // time: it stays in the first-level cache. All filters are one primitive, `combine`: a weighted sum of shifted rows.
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstring>
-#include <thread>
-#include <vector>
+#include <type_traits>
 
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-typedef float vec __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
-static const int LANES = VECTOR_BYTES / 4;
-
-static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
+#include "vectors.h"
 
 // Rows of samples dealt out by phase: phase p starts at p * stride + margin. All but `size` samples are zero.
 struct Layout {
@@ -90,10 +76,15 @@ static void combine(float *out, const float *const *a, const float *weight, int 
     }
 }
 
+struct Span {
+    int first, last;
+};
+
 struct Scratch {
     std::vector<const float *> a;
     std::vector<float> weight;
-    void resize(int n) { a.resize(n), weight.resize(n); }
+    std::vector<Span> some;
+    void resize(int n) { a.resize(n), weight.resize(n), some.resize(n); }
 };
 
 // A weighted sum of whole rows. `row(k)` finds row k.
@@ -113,25 +104,42 @@ static void along_x(const Map &map, const float *row, const Layout &to, float *o
     }
 }
 
-// Both axes at once, for a filter that is not separable: one phase of the results `r .. r + ROWS - 1`, which share most
-// of the rows they need; where they do not, the weight is zero. `lines[i]` is row first[r] + i of `count`, `weights[i][k]`
-// those of its stretch k for each of the results.
-template <int ROWS, int BLOCK, bool PAIRS>
-static inline void both_block(float *const *out, const float *const *lines, const float *weights, int count,
-                              const int *a, const int *b, int columns, int at) {
-    vec sum[ROWS][BLOCK] = {};
-    for (int i = 0; i < count; i++) {
-        const float *line = lines[i] + at;
-        for (int k = 0; k < columns; k++, weights += ROWS) {
+// What one row adds to the results LO .. HI of ROWS, which share it.
+template <int LO, int HI, int ROWS, int BLOCK, bool PAIRS>
+static inline void both_row(vec (&sum)[ROWS][BLOCK], const float *line, const float *weights, const int *a,
+                            const int *b, int columns) {
+    for (int k = 0; k < columns; k++, weights += ROWS) {
 #pragma GCC unroll 8
-            for (int j = 0; j < BLOCK; j++) {
-                vec v = *(const vec *)(line + a[k] + j * LANES);
-                if (PAIRS) v += *(const vec *)(line + b[k] + j * LANES);
+        for (int j = 0; j < BLOCK; j++) {
+            vec v = *(const vec *)(line + a[k] + j * LANES);
+            if (PAIRS) v += *(const vec *)(line + b[k] + j * LANES);
 #pragma GCC unroll 8
-                for (int q = 0; q < ROWS; q++) sum[q][j] += weights[q] * v;
-            }
+            for (int q = LO; q <= HI; q++) sum[q][j] += weights[q] * v;
         }
     }
+}
+
+// The first or the last of several results are the only ones at the first and the last rows that they take.
+template <int N, int ROWS, int BLOCK, bool PAIRS, class... Rest>
+static inline void both_some(int lo, int hi, vec (&sum)[ROWS][BLOCK], Rest... rest) {
+    if constexpr (N < ROWS) {
+        if (lo == 0 && hi == N - 1) return both_row<0, N - 1, ROWS, BLOCK, PAIRS>(sum, rest...);
+        if (lo == N && hi == ROWS - 1) return both_row<N, ROWS - 1, ROWS, BLOCK, PAIRS>(sum, rest...);
+        return both_some<N + 1, ROWS, BLOCK, PAIRS>(lo, hi, sum, rest...);
+    } else {
+        return both_row<0, ROWS - 1, ROWS, BLOCK, PAIRS>(sum, rest...);
+    }
+}
+
+// Both axes at once, for a filter that is not separable: one phase of the results `r .. r + ROWS - 1`, which share most
+// of the rows they need; of those that a row is none of, the weight is zero. `lines[i]` is row first[r] + i of `count`,
+// `weights[i][k]` those of its stretch k for each of the results, `some[i]` the first and the last of them that take it.
+template <int ROWS, int BLOCK, bool PAIRS>
+static inline void both_block(float *const *out, const float *const *lines, const float *weights, const Span *some,
+                              int count, const int *a, const int *b, int columns, int at) {
+    vec sum[ROWS][BLOCK] = {};
+    for (int i = 0; i < count; i++, weights += columns * ROWS)
+        both_some<1, ROWS, BLOCK, PAIRS>(some[i].first, some[i].last, sum, lines[i] + at, weights, a, b, columns);
 #pragma GCC unroll 8
     for (int q = 0; q < ROWS; q++)
 #pragma GCC unroll 8
@@ -147,11 +155,14 @@ static void both_rows(const Map &map, int r, const Find &row, const Layout &to, 
     for (int p = 0; p < to.phases; p++) {
         const int *tap = map.col_tap + p * columns, n = map.col_count[p];
         float *weight = s.weight.data();
-        for (int i = first; i < first + count; i++) {
+        for (int i = 0; i < count; i++) {
             const float *taps[ROWS];
+            Span &some = s.some[i];
+            some = {ROWS, -1};
             for (int q = 0; q < ROWS; q++) {
-                const int k = i - map.first[r + q];
+                const int k = first + i - map.first[r + q];
                 const bool taken = k >= 0 && k < map.count[r + q];
+                if (taken) some = {std::min(some.first, q), q};
                 taps[q] = taken ? map.taps + map.row_tap[(r + q) * map.row_most + k] * map.width : nullptr;
             }
             for (int k = 0; k < n; k++)
@@ -161,32 +172,34 @@ static void both_rows(const Map &map, int r, const Find &row, const Layout &to, 
         for (int q = 0; q < ROWS; q++) at[q] = out[q] + p * to.stride + to.margin;
         const int *a = map.col_a + p * columns, *b = PAIRS ? map.col_b + p * columns : nullptr;
         const int length = to.count(p);
+        auto block = [&](auto size, int c) {
+            both_block<ROWS, decltype(size)::value, PAIRS>(at, s.a.data(), s.weight.data(), s.some.data(), count, a, b,
+                                                           n, c);
+        };
         int c = 0;
-        for (; c + 2 * LANES < length; c += 3 * LANES)
-            both_block<ROWS, 3, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+        for (; c + 2 * LANES < length; c += 3 * LANES) block(std::integral_constant<int, 3>(), c);
         if (c + LANES < length)
-            both_block<ROWS, 2, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+            block(std::integral_constant<int, 2>(), c);
         else if (c < length)
-            both_block<ROWS, 1, PAIRS>(at, s.a.data(), s.weight.data(), count, a, b, n, c);
+            block(std::integral_constant<int, 1>(), c);
     }
 }
 
-static const int TOGETHER = 3;
+static const int TOGETHER = VECTOR_BYTES == 64 ? 6 : 3;  // as registers allow, beside three vectors of columns
+
+template <bool PAIRS, class Find>
+static void along_both(const Map &map, int r, int rows, const Find &row, const Layout &to, float *const *out,
+                       Scratch &s) {
+    if (rows == TOGETHER) return both_rows<TOGETHER, PAIRS>(map, r, row, to, out, s);
+    for (; rows >= 2; r += 2, rows -= 2, out += 2) both_rows<2, PAIRS>(map, r, row, to, out, s);
+    if (rows) both_rows<1, PAIRS>(map, r, row, to, out, s);
+}
 
 // The results `r .. r + rows - 1`, at most TOGETHER.
 template <class Find>
 static void along_both(const Map &map, int r, int rows, const Find &row, const Layout &to, float *const *out,
                        Scratch &s) {
-    if (map.col_b) switch (rows) {
-            case 3: return both_rows<3, true>(map, r, row, to, out, s);
-            case 2: return both_rows<2, true>(map, r, row, to, out, s);
-            case 1: return both_rows<1, true>(map, r, row, to, out, s);
-        }
-    switch (rows) {
-        case 3: return both_rows<3, false>(map, r, row, to, out, s);
-        case 2: return both_rows<2, false>(map, r, row, to, out, s);
-        case 1: return both_rows<1, false>(map, r, row, to, out, s);
-    }
+    map.col_b ? along_both<true>(map, r, rows, row, to, out, s) : along_both<false>(map, r, rows, row, to, out, s);
 }
 
 // Sets what `combine` wrote beyond the last sample back to zero.
@@ -219,21 +232,6 @@ static float largest(const float *x, int n) {
     float found = 0;
     for (int k = 0; k < LANES; k++) found = std::max(found, most[k]);
     return found;
-}
-
-static inline float value(float v) { return v; }
-static inline float value(uint16_t v) {
-    uint32_t bits = (uint32_t)v << 16;
-    float f;
-    std::memcpy(&f, &bits, 4);
-    return f;
-}
-static inline void put(float v, float *to) { *to = v; }
-static inline void put(float v, uint16_t *to) {  // to the nearest, ties to even; NaN stays NaN
-    uint32_t bits;
-    std::memcpy(&bits, &v, 4);
-    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    *to = (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (uint16_t)rounded;
 }
 
 template <class S>
@@ -276,13 +274,10 @@ static void store(const float *__restrict row, const Layout &from, S *__restrict
 
 // Rows of memory that start on a cache line and are zero.
 struct Rows {
-    std::vector<float> memory;
-    float *start;
+    Floats memory;
     int length;
-    Rows(const Rows &) = delete;
-    Rows(int rows, int length) : memory((size_t)rows * length + 2 * LANES + 16), length(length) {
-        start = (float *)(((uintptr_t)memory.data() + 63) & ~(uintptr_t)63);
-    }
+    float *start;
+    Rows(int rows, int length) : memory((size_t)rows * length), length(length), start(memory.start) {}
     float *operator()(int r) const { return start + (size_t)r * length; }
 };
 
@@ -371,15 +366,9 @@ struct Worker {
 };
 
 extern "C" void filtered_lrelu(const Job *job, int count, int threads) {
-    auto work = [job](int begin, int end) {
+    in_threads(count, threads, [job](int begin, int end) {
         Worker worker(*job);
         for (int plane = begin; plane < end; plane++)
             job->bfloat16 ? worker.plane<uint16_t>(plane) : worker.plane<float>(plane);
-    };
-    threads = std::max(1, std::min(threads, count));
-    std::vector<std::thread> others;
-    for (int t = 1; t < threads; t++)
-        others.emplace_back(work, (int)((int64_t)count * t / threads), (int)((int64_t)count * (t + 1) / threads));
-    work(0, count / threads);
-    for (auto &thread : others) thread.join();
+    });
 }

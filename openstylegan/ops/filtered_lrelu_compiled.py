@@ -8,6 +8,7 @@ transposes of both, for the gradients) takes the tap `a * from + b * to + c` bet
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from functools import lru_cache
 from math import lcm
 from typing import NamedTuple
@@ -203,51 +204,69 @@ def _layout(side: Side, readers: list[tuple[Filter, Side]]) -> _Layout:
     return _Layout(side.phases, side.size[0], margin, -(-(margin + after) // ALIGNED) * ALIGNED)
 
 
+class _Tables(NamedTuple):
+    """A map for C and the arrays that its pointers point into."""
+
+    made: _Map
+    held: list[Array]
+
+    def point(self, name: str, array: Array, dtype: type) -> None:
+        self.held.append(np.ascontiguousarray(array, dtype=dtype))
+        setattr(self.made, name, self.held[-1].ctypes.data)
+
+
 def _map(f: Filter, source: Side, layout: _Layout, to: Side, held: list[Array], fold: bool = False) -> _Map:
-    """The tables of a filter from `source`, of this layout, to `to`."""
-    made = _Map(rows=to.size[1])
+    """The tables of a filter from `source`, of this layout, to `to`. `fold` adds what mirrored taps share."""
+    tables = _Tables(_Map(rows=to.size[1]), held)
+    tap, taken = _row_tables(tables, f, source, to)
+    taps, mirrored = f.taps[0], False
+    if len(f.taps) == 1:
+        tables.point("row_tap", tap, np.int32)
+        if fold and taps.shape[1] % 2 == 0 and abs(taps - taps[:, ::-1]).max() <= MIRRORED * abs(taps).max():
+            taps, mirrored = (taps + taps[:, ::-1]) / 2, True
+        tables.made.width = taps.shape[1]
+        tables.point("taps", taps, np.float32)
+    else:
+        tables.point("row_weight", np.where(taken, f.taps[1][tap], 0), np.float32)
+    _column_tables(tables, f, layout, _entries(f, source, to), mirrored)
+    return tables.made
 
-    def point(name: str, array: Array, dtype: type) -> None:
-        held.append(np.ascontiguousarray(array, dtype=dtype))
-        setattr(made, name, held[-1].ctypes.data)
 
+def _row_tables(tables: _Tables, f: Filter, source: Side, to: Side) -> tuple[Array, Array]:
+    """Which rows every row takes; returns their taps [rows, most], and where there is one."""
     rows = np.arange(to.size[1])
     first, last = f.span(1, rows)
     first, last = np.maximum(first, 0), np.minimum(last, source.size[1] - 1)
     count = np.maximum(last - first + 1, 0)
-    made.row_most = max(int(count.max()), 1)
-    samples = first[:, None] + np.arange(made.row_most)
-    taken = np.arange(made.row_most) < count[:, None]
-    tap = np.where(taken, f.a * samples + f.b * rows[:, None] + f.c[1], 0)
-    point("first", np.where(count > 0, first, 0), np.int32)
-    point("count", count, np.int32)
-    entries = _entries(f, source, to)
-    taps, mirrored = f.taps[0], False
-    if len(f.taps) == 1:
-        point("row_tap", tap, np.int32)
-        if fold and taps.shape[1] % 2 == 0 and abs(taps - taps[:, ::-1]).max() <= MIRRORED * abs(taps).max():
-            taps, mirrored = (taps + taps[:, ::-1]) / 2, True
-        made.width = taps.shape[1]
-        point("taps", taps, np.float32)
-    else:
-        point("row_weight", np.where(taken, f.taps[1][tap], 0), np.float32)
-    at = [
-        {tap: s % source.phases * layout.stride + layout.margin + s // source.phases for s, tap in e} for e in entries
-    ]
-    columns = [sorted(e)[: len(e) // 2] if mirrored else sorted(e) for e in at]
-    made.col_most = max(max(map(len, columns)), 1)
+    tables.made.row_most = max(int(count.max()), 1)
+    samples = first[:, None] + np.arange(tables.made.row_most)
+    taken = np.arange(tables.made.row_most) < count[:, None]
+    tables.point("first", np.where(count > 0, first, 0), np.int32)
+    tables.point("count", count, np.int32)
+    return np.where(taken, f.a * samples + f.b * rows[:, None] + f.c[1], 0), taken
 
-    def table(value, dtype: type) -> Array:
-        filled = np.zeros((to.phases, made.col_most), dtype)
+
+def _column_tables(
+    tables: _Tables, f: Filter, layout: _Layout, entries: list[list[tuple[int, int]]], mirrored: bool
+) -> None:
+    """Which stretches of a row every phase takes: from where on, with which tap, and (mirrored) beside which other."""
+    phases, stride = layout.phases, layout.stride
+    at = [{tap: s % phases * stride + layout.margin + s // phases for s, tap in e} for e in entries]
+    columns = [sorted(e)[: len(e) // 2] if mirrored else sorted(e) for e in at]
+    tables.made.col_most = most = max(max(map(len, columns)), 1)
+
+    def table(value: Callable[[int, int], float], dtype: type) -> Array:
+        filled = np.zeros((len(at), most), dtype)
         for phase, chosen in enumerate(columns):
             filled[phase, : len(chosen)] = [value(phase, tap) for tap in chosen]
         return filled
 
-    point("col_count", np.array([len(chosen) for chosen in columns]), np.int32)
-    point("col_a", table(lambda phase, tap: at[phase][tap], np.int32), np.int32)
-    point("col_tap", table(lambda phase, tap: tap, np.int32), np.int32)
+    tables.point("col_count", np.array([len(chosen) for chosen in columns]), np.int32)
+    tables.point("col_a", table(lambda phase, tap: at[phase][tap], np.int32), np.int32)
+    tables.point("col_tap", table(lambda phase, tap: tap, np.int32), np.int32)
     if mirrored:
-        point("col_b", table(lambda phase, tap: at[phase][made.width - 1 - tap], np.int32), np.int32)
+        width = tables.made.width
+        tables.point("col_b", table(lambda phase, tap: at[phase][width - 1 - tap], np.int32), np.int32)
     if len(f.taps) == 2:
-        point("col_weight", table(lambda phase, tap: taps[tap], np.float32), np.float32)
-    return made
+        taps = f.taps[0]
+        tables.point("col_weight", table(lambda phase, tap: taps[tap], np.float32), np.float32)

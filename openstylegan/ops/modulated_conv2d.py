@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from openstylegan.errors import InputError
+from openstylegan.ops import winograd_planes
 from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
 from openstylegan.ops.conv2d_resample import conv2d_resample, conv2d_resample_reference
@@ -24,6 +25,7 @@ from openstylegan.ops.convolution import channels_last
 from openstylegan.ops.frozen import derived, kept
 from openstylegan.ops.paths import exportable, fast
 from openstylegan.ops.plane_convolution import correlate as plane_correlate
+from openstylegan.ops.plane_convolution import scaled_correlate
 from openstylegan.ops.tail import Slopes, slopes_of, tail
 
 EPSILON = 1e-8
@@ -143,7 +145,8 @@ def _fast(
         y = convolve(x, _folded(weight, styles, d).to(dtype))
         d = None
     else:
-        y = convolve(x * styles.to(dtype)[:, :, None, None], _cast(weight, dtype))
+        scaled = tail(x, styles.to(dtype)[:, :, None, None], None, None, Slopes(1, 1, None), own=False)
+        y = convolve(scaled, _cast(weight, dtype))
     if d is not None:
         d = d.to(dtype)[:, :, None, None]
     if d is None and noise is None and b is None and slopes == Slopes(1, 1, None):
@@ -309,7 +312,9 @@ def modulated_conv2d_sg3(
     if tuple(w.shape[2:]) == (1, 1) and padding == 0:
         weights = w[None, :, :, 0, 0] * before[:, None, :] * after[:, :, None]
         return (weights.to(x.dtype) @ x.reshape(*x.shape[:2], -1)).reshape(x.shape[0], w.shape[0], *x.shape[2:])
-    if x.shape[0] == 1 and not _recorded(x, w, s) and x[0].numel() > w[0].numel():
+    if winograd_planes.pays(x, tuple(w.shape), padding):
+        return scaled_correlate(x, w, before, after, padding)
+    if x.shape[0] == 1 and not _recorded(x, w, s) and not kept(w) and x[0].numel() > w[0].numel():
         return _planes(x, (w * (before * after.t())[:, :, None, None]).to(x.dtype), padding)
     y = _planes(x * before.to(x.dtype)[:, :, None, None], _cast(w, x.dtype), padding)
     return y * after.to(x.dtype)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""The optional C++, one library, compiled where a compiler is found, at first use, and kept in the cache folder.
+"""The optional C++, a few small libraries, compiled where a compiler is found, at first use, kept in the cache folder.
 
 Nothing needs it. Without a compiler, or when compiling fails, the op takes its plain PyTorch form, and `openstylegan
 doctor` tells why. `OPENSTYLEGAN_COMPILE=0` switches it off, `CXX` names another compiler.
@@ -13,13 +13,15 @@ import platform
 import shutil
 import subprocess
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from openstylegan.files import atomic_path, cache_folder, sha256_bytes
 
-SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("filtered_lrelu", "winograd"))
+PARTS = {"filtered_lrelu": ("filtered_lrelu",), "winograd": ("winograd",), "channels_last": ("resample", "tail")}
+"""By library, its sources. What StyleGAN2 needs is compiled in three seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC", "-pthread")
 """Vectors as wide as the processor has; no flag that changes what a formula means."""
@@ -35,18 +37,18 @@ class Native(NamedTuple):
 
 
 @cache
-def native() -> Native:
-    """The compiled code, made when first asked for in a process and found again in the next."""
+def native(part: str = "filtered_lrelu") -> Native:
+    """One of the `PARTS`, made when first asked for in a process and found again in the next."""
     if os.environ.get(SWITCH) == "0":
         return Native(None, f"{SWITCH}=0")
     compiler = find_compiler()
     if compiler is None:
         return Native(None, "no C++ compiler found")
     try:
-        return Native(_load(compiler), f"compiled by {compiler}")
+        return Native(_load(part, compiler), f"compiled by {compiler}")
     except (OSError, subprocess.SubprocessError) as error:
         why = f"{compiler} failed: {_reason(error)}"
-        warnings.warn(f"StyleGAN3 takes its plain PyTorch forms: {why}", stacklevel=2)
+        warnings.warn(f"ops take their plain PyTorch forms: {why}", stacklevel=2)
         return Native(None, why)
 
 
@@ -56,20 +58,30 @@ def find_compiler() -> str | None:
     return next((path for name in ([given] if given else COMPILERS) if (path := shutil.which(name))), None)
 
 
-def _load(compiler: str) -> ctypes.CDLL:
-    path = cache_folder("native") / f"ops-{_key(compiler)}.so"
+def _load(part: str, compiler: str) -> ctypes.CDLL:
+    sources = [Path(__file__).with_name(f"{name}.cpp") for name in PARTS[part]]
+    return ctypes.CDLL(str(compiled(part, sources, compiler)))
+
+
+def compiled(name: str, sources: Sequence[Path], compiler: str) -> Path:
+    """The library `name` of `sources`, in the cache folder; compiled unless it is there.
+
+    Raises `OSError` or `subprocess.SubprocessError`.
+    """
+    path = cache_folder("native") / f"{name}-{_key(compiler, sources)}.so"
     if not path.is_file():
         with atomic_path(path) as made:
-            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, SOURCES), "-o", str(made)]
+            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, sources), "-o", str(made)]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
-    return ctypes.CDLL(str(path))
+    return path
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: str, sources: Sequence[Path]) -> str:
     """Of everything that the result depends on. Code for one processor may not run on another."""
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=LONGEST_S)
-    sources = [sha256_bytes(source.read_bytes()) for source in SOURCES]
-    parts = [*sources, version.stdout, *FLAGS, platform.machine(), *_processor()]
+    headers = sorted({header for source in sources for header in source.parent.glob("*.h")})
+    contents = [sha256_bytes(source.read_bytes()) for source in (*sources, *headers)]
+    parts = [*contents, version.stdout, *FLAGS, platform.machine(), *_processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

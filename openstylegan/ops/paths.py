@@ -14,7 +14,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-from openstylegan.ops.native import native
+from openstylegan.ops.native import PARTS, native
 
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
 _EXPORTABLE: ContextVar[bool] = ContextVar("openstylegan_exportable_paths", default=False)
@@ -53,7 +53,7 @@ def fast(x: Tensor) -> bool:
 
 def describe_paths(device: str = "cpu") -> list[tuple[str, str]]:
     """(op, which path it takes on `device` and why), for people to read."""
-    paths = [*_CPU_PATHS, ("filtered_lrelu", _filtered_lrelu())]
+    paths = [*_CPU_PATHS, ("filtered_lrelu", _filtered_lrelu()), ("compiled code", _compiled())]
     if torch.device(device).type != "cpu":
         why = f"plain PyTorch: no faster path has been measured on {device}"
         return [(op, why) for op, _ in paths]
@@ -71,9 +71,22 @@ def _filtered_lrelu() -> str:
     return f"one pass over each plane in float32 and bfloat16, {why}; in float64 and float16 {products}"
 
 
+def _compiled() -> str:
+    """Of each library how it came, or why it did not."""
+    return "; ".join(f"{part}: {native(part).why}" for part in PARTS)
+
+
 _CPU_PATHS = (
-    ("upfirdn2d", "one channels-last depthwise convolution; its gradient is the same op, to any order"),
-    ("bias_act", "in-place after one pass; only the output is kept for the gradient (linear, relu, lrelu)"),
+    (
+        "upfirdn2d",
+        "one channels-last depthwise convolution, or where there is a compiler one pass (separable filters, float32 "
+        "and bfloat16); its gradient is the same op, to any order",
+    ),
+    (
+        "bias_act",
+        "one pass where there is a compiler (float32, bfloat16), else in-place after one; only the output is kept for "
+        "the gradient (linear, relu, lrelu)",
+    ),
     ("conv2d_resample", "transposed convolutions as interleaved stride-1 convolutions (oneDNN's own are slower)"),
     ("conv2d 3x3", "Winograd F(2x2, 3x3) in float32 from 256 channels, else oneDNN's direct channels-last convolution"),
     (
@@ -83,6 +96,7 @@ _CPU_PATHS = (
     ("modulated_conv2d", "input and output scaled around one shared convolution; weights folded for a batch of one"),
     (
         "modulated_conv2d_sg3",
-        "the same on contiguous planes; where there is a compiler, 3x3 by Winograd in float32 from 64 channels",
+        "the same on contiguous planes; where there is a compiler, 3x3 in float32 by Winograd F(4x4, 3x3) from 64 "
+        "channels",
     ),
 )

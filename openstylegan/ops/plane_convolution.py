@@ -23,6 +23,19 @@ def correlate(x: Tensor, w: Tensor, padding: int) -> Tensor:
     return _Correlate.apply(x, w, padding)
 
 
+def scaled_correlate(x: Tensor, w: Tensor, before: Tensor, after: Tensor, padding: int) -> Tensor:
+    """`correlate(x * before, w, padding) * after`, with scales [N, I] of the channels of x and [N, O] of the result.
+
+    `after` is not zero. Where Winograd's transforms are compiled they scale on their way; elsewhere these are plain
+    multiplications.
+    """
+    if not winograd_planes.pays(x, tuple(w.shape), padding):
+        return correlate(x * before[:, :, None, None], w, padding) * after[:, :, None, None]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, w, before, after)):
+        return _Scaled.apply(x, w, before, after, padding)
+    return winograd_planes.correlate(x, w, padding, before, after)
+
+
 def _mirrored(w: Tensor) -> Tensor:
     """The weights [I, O, k, k] that turn the gradient of `correlate` into a correlation."""
     return w.flip([2, 3]).transpose(0, 1)
@@ -70,3 +83,38 @@ class _WeightGradient(Function):
         gx = _Correlate.apply(gy, _mirrored(v), ctx.kernel - 1 - ctx.padding) if ctx.needs_input_grad[0] else None
         ggy = _Correlate.apply(x, v, ctx.padding) if ctx.needs_input_grad[1] else None
         return gx, ggy, None, None
+
+
+class _Scaled(Function):
+    """`scaled_correlate` by Winograd."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, before: Tensor, after: Tensor, padding: int) -> Tensor:
+        y = winograd_planes.correlate(x, w, padding, before, after)
+        ctx.padding = padding
+        ctx.save_for_backward(x, w, before, after, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, before, after, y = ctx.saved_tensors
+        needs, padding = ctx.needs_input_grad, ctx.padding
+        gx = gw = gbefore = gafter = None
+        if needs[0] or needs[2]:
+            # The gradient of what is convolved; then those of its factors.
+            g = scaled_correlate(gy, _mirrored(w), after, torch.ones_like(before), 2 - padding)
+            gx = g * before[:, :, None, None] if needs[0] else None
+            gbefore = _dots(g, x) if needs[2] else None
+        if needs[1] and weight_gradients_wanted():
+            if torch.is_grad_enabled():
+                gw = _WeightGradient.apply(x * before[:, :, None, None], gy * after[:, :, None, None], padding, 3)
+            else:
+                gw = winograd_planes.weight_gradient(x, gy, padding, before, after)
+        if needs[3]:
+            gafter = _dots(gy, y) / after
+        return gx, gw, gbefore, gafter, None
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """The sums [N, C] of a b over the pixels."""
+    return (a * b).sum([2, 3])

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from openstylegan.ops import tail_compiled as compiled
+
 
 class Slopes(NamedTuple):
     """Slope below zero (1 linear, 0 relu), gain > 0, and the limit after it or None."""
@@ -49,7 +51,9 @@ def tail(y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, sl
 def _tail(
     y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes, out: Tensor | None
 ) -> Tensor:
-    """The three passes, into `out` or a new tensor."""
+    """In one compiled pass, or in three, into `out` or a new tensor."""
+    if compiled.usable(y, d, noise, b):
+        return compiled.tail(y, d, noise, b, slopes, out)
     slope, gain, clamp = slopes
     first, second = (noise, b) if noise is not None else (b, None)
     if first is None:
@@ -82,6 +86,9 @@ class _Tail(Function):
     @staticmethod
     def backward(ctx: Any, gz: Tensor) -> tuple[Tensor | None, ...]:
         y, d, z = ctx.saved_tensors
+        if not torch.is_grad_enabled() and _compiled(gz, y, d, z):
+            gz = gz.contiguous(memory_format=torch.channels_last)
+            return *_compiled_gradients(gz, y, d, gz if z is None else z, ctx), None
         needs, gain = ctx.needs_input_grad, ctx.slopes.gain
         m = gz if z is None else _Bend.apply(gz, z, ctx.slopes)
         gd = gnoise = gb = None
@@ -97,6 +104,26 @@ class _Tail(Function):
             # m is this pass's own when nothing is recorded and it is not gz itself: no new tensor then.
             gy = m * scale if torch.is_grad_enabled() or z is None else m.mul_(scale)
         return gy, gd, gnoise, gb, None
+
+
+def _compiled(gz: Tensor, y: Tensor | None, d: Tensor | None, z: Tensor | None) -> bool:
+    """Whether the gradients are made in one compiled pass."""
+    given = [t for t in (y, z) if t is not None]
+    return bool(given) and all(compiled.usable(t, d) and t.dtype == gz.dtype for t in given)
+
+
+def _compiled_gradients(gz: Tensor, y: Tensor | None, d: Tensor | None, z: Tensor, ctx: Any) -> list[Tensor | None]:
+    """Those of y, d, noise and b, in one pass."""
+    (n, c), needs, gain = z.shape[:2], ctx.needs_input_grad, ctx.slopes.gain
+    scale = z.new_full((n, c), gain, dtype=torch.float32) if d is None else d.detach().float().view(n, c) * gain
+    wanted = (needs[3], needs[2])
+    gy, sums, dots, by_pixel = compiled.gradient(gz, z, y if needs[1] else None, scale, ctx.slopes, wanted)
+    gd = None if dots is None else (dots * gain)[:, :, None, None].to(gz.dtype)
+    gb = None if sums is None else (sums.sum(0) * gain).reshape(ctx.shapes[2]).to(gz.dtype)
+    gnoise = None
+    if by_pixel is not None:
+        gnoise = (by_pixel.sum_to_size(_like(ctx.shapes[1], by_pixel)) * gain).reshape(ctx.shapes[1]).to(gz.dtype)
+    return [gy, gd, gnoise, gb]
 
 
 def _like(shape: torch.Size, m: Tensor) -> list[int]:
@@ -115,6 +142,8 @@ class _Bend(Function):
     def forward(ctx: Any, g: Tensor, z: Tensor, slopes: Slopes) -> Tensor:
         ctx.slopes = slopes
         ctx.save_for_backward(z)
+        if compiled.usable(z) and g.dtype == z.dtype:
+            return compiled.gradient(g, z, None, z.new_ones(z.shape[:2]), slopes, (False, False))[0]
         m = torch.ops.aten.leaky_relu_backward(g, z, slopes.slope, True)
         if slopes.clamp is None:
             return m
