@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <type_traits>
 
 #include "vectors.h"
@@ -82,9 +83,7 @@ struct Span {
 
 struct Scratch {
     std::vector<const float *> a;
-    std::vector<float> weight;
-    std::vector<Span> some;
-    void resize(int n) { a.resize(n), weight.resize(n), some.resize(n); }
+    void resize(int n) { a.resize(n); }
 };
 
 // A weighted sum of whole rows. `row(k)` finds row k.
@@ -146,60 +145,92 @@ static inline void both_block(float *const *out, const float *const *lines, cons
         for (int j = 0; j < BLOCK; j++) *(vec *)(out[q] + at + j * LANES) = sum[q][j];
 }
 
-template <int ROWS, bool PAIRS, class Find>
-static void both_rows(const Map &map, int r, const Find &row, const Layout &to, float *const *out, Scratch &s) {
-    const int first = map.first[r], columns = map.col_most;
-    int count = 0;
-    for (int q = r; q < r + ROWS; q++) count = std::max(count, map.first[q] + map.count[q] - first);
-    for (int i = 0; i < count; i++) s.a[i] = row(first + i);
-    for (int p = 0; p < to.phases; p++) {
-        const int *tap = map.col_tap + p * columns, n = map.col_count[p];
-        float *weight = s.weight.data();
-        for (int i = 0; i < count; i++) {
-            const float *taps[ROWS];
-            Span &some = s.some[i];
-            some = {ROWS, -1};
-            for (int q = 0; q < ROWS; q++) {
-                const int k = first + i - map.first[r + q];
-                const bool taken = k >= 0 && k < map.count[r + q];
-                if (taken) some = {std::min(some.first, q), q};
-                taps[q] = taken ? map.taps + map.row_tap[(r + q) * map.row_most + k] * map.width : nullptr;
-            }
-            for (int k = 0; k < n; k++)
-                for (int q = 0; q < ROWS; q++) *weight++ = taps[q] ? taps[q][tap[k]] : 0.0f;
+// The weights of some results of a filter that is not separable.
+struct Weights {
+    int count;                   // rows that they take
+    std::vector<float> weights;  // [phase][row][stretch][result]
+    std::vector<Span> some;      // [row]
+    bool operator==(const Weights &other) const { return count == other.count && weights == other.weights; }
+};
+
+template <int ROWS>
+static Weights make_weights(const Map &map, int phases, int r) {
+    Weights made = {0, {}, {}};
+    for (int q = r; q < r + ROWS; q++) made.count = std::max(made.count, map.first[q] + map.count[q] - map.first[r]);
+    made.some.resize(made.count, Span{ROWS, -1});
+    for (int p = 0; p < phases; p++)
+        for (int i = 0; i < made.count; i++)
+            for (int k = 0; k < map.col_count[p]; k++)
+                for (int q = 0; q < ROWS; q++) {
+                    const int y = map.first[r] + i - map.first[r + q];
+                    const bool taken = y >= 0 && y < map.count[r + q];
+                    if (taken) made.some[i] = {std::min(made.some[i].first, q), std::max(made.some[i].last, q)};
+                    const int row = taken ? map.row_tap[(r + q) * map.row_most + y] : 0;
+                    const int tap = map.col_tap[p * map.col_most + k];
+                    made.weights.push_back(taken ? map.taps[row * map.width + tap] : 0.0f);
+                }
+    return made;
+}
+
+// The weights of all results, made when they are first needed. Nearly all share theirs, which then stay in the cache.
+struct Prepared {
+    const Map &map;
+    const Layout &to;
+    std::vector<std::shared_ptr<const Weights>> found;  // by the first result
+    Prepared(const Map &map, const Layout &to) : map(map), to(to), found(map.taps ? map.rows : 0) {}
+
+    template <int ROWS>
+    const Weights &at(int r) {
+        if (!found[r]) {
+            auto made = std::make_shared<const Weights>(make_weights<ROWS>(map, to.phases, r));
+            for (int q = r - 1; q >= std::max(r - 2 * ROWS * to.phases, 0); q--)
+                if (found[q] && *found[q] == *made) made = found[q];
+            found[r] = made;
         }
+        return *found[r];
+    }
+};
+
+template <int ROWS, bool PAIRS, class Find>
+static void both_rows(Prepared &prepared, int r, const Find &row, float *const *out, Scratch &s) {
+    const Map &map = prepared.map;
+    const Layout &to = prepared.to;
+    const Weights &w = prepared.at<ROWS>(r);
+    const float *weights = w.weights.data();
+    for (int i = 0; i < w.count; i++) s.a[i] = row(map.first[r] + i);
+    for (int p = 0; p < to.phases; p++) {
+        const int n = map.col_count[p], *a = map.col_a + p * map.col_most;
+        const int *b = PAIRS ? map.col_b + p * map.col_most : nullptr;
         float *at[ROWS];
         for (int q = 0; q < ROWS; q++) at[q] = out[q] + p * to.stride + to.margin;
-        const int *a = map.col_a + p * columns, *b = PAIRS ? map.col_b + p * columns : nullptr;
-        const int length = to.count(p);
         auto block = [&](auto size, int c) {
-            both_block<ROWS, decltype(size)::value, PAIRS>(at, s.a.data(), s.weight.data(), s.some.data(), count, a, b,
-                                                           n, c);
+            both_block<ROWS, decltype(size)::value, PAIRS>(at, s.a.data(), weights, w.some.data(), w.count, a, b, n, c);
         };
+        const int length = to.count(p);
         int c = 0;
         for (; c + 2 * LANES < length; c += 3 * LANES) block(std::integral_constant<int, 3>(), c);
         if (c + LANES < length)
             block(std::integral_constant<int, 2>(), c);
         else if (c < length)
             block(std::integral_constant<int, 1>(), c);
+        weights += (size_t)w.count * n * ROWS;
     }
 }
 
 static const int TOGETHER = VECTOR_BYTES == 64 ? 6 : 3;  // as registers allow, beside three vectors of columns
 
 template <bool PAIRS, class Find>
-static void along_both(const Map &map, int r, int rows, const Find &row, const Layout &to, float *const *out,
-                       Scratch &s) {
-    if (rows == TOGETHER) return both_rows<TOGETHER, PAIRS>(map, r, row, to, out, s);
-    for (; rows >= 2; r += 2, rows -= 2, out += 2) both_rows<2, PAIRS>(map, r, row, to, out, s);
-    if (rows) both_rows<1, PAIRS>(map, r, row, to, out, s);
+static void along_both(Prepared &prepared, int r, int rows, const Find &row, float *const *out, Scratch &s) {
+    if (rows == TOGETHER) return both_rows<TOGETHER, PAIRS>(prepared, r, row, out, s);
+    for (; rows >= 2; r += 2, rows -= 2, out += 2) both_rows<2, PAIRS>(prepared, r, row, out, s);
+    if (rows) both_rows<1, PAIRS>(prepared, r, row, out, s);
 }
 
-// The results `r .. r + rows - 1`, at most TOGETHER.
+// The results `r .. r + rows - 1`, at most TOGETHER, and always as many for the same `r`.
 template <class Find>
-static void along_both(const Map &map, int r, int rows, const Find &row, const Layout &to, float *const *out,
-                       Scratch &s) {
-    map.col_b ? along_both<true>(map, r, rows, row, to, out, s) : along_both<false>(map, r, rows, row, to, out, s);
+static void along_both(Prepared &prepared, int r, int rows, const Find &row, float *const *out, Scratch &s) {
+    prepared.map.col_b ? along_both<true>(prepared, r, rows, row, out, s)
+                       : along_both<false>(prepared, r, rows, row, out, s);
 }
 
 // Sets what `combine` wrote beyond the last sample back to zero.
@@ -296,6 +327,7 @@ struct Worker {
     const bool whole_rows;  // the rows that the last filter takes are oversampled ones, else already down along x
     const int together, kept;
     Rows source, other, middle, z, g, ring, result;
+    Prepared other_up, down;
     Scratch s;
     float clamp = -1;
 
@@ -304,10 +336,10 @@ struct Worker {
           source(job.source_rows, job.source.length()), other(job.has_other ? job.other_rows : 0, job.other.length()),
           middle(1, std::max(job.source.length(), job.other.length())), z(1, job.high.length()),
           g(1, job.high.length()), ring(kept, whole_rows ? job.high.length() : job.target.length()),
-          result(together, job.target.length()) {
+          result(together, job.target.length()), other_up(job.other_up, job.high), down(job.down, job.target) {
         int terms = 1;
         for (const Map *map : {&job.up, &job.other_up, &job.down})
-            terms = std::max(terms, needed(*map, TOGETHER) * std::max(map->col_most, 1) * TOGETHER);
+            terms = std::max({terms, needed(*map, TOGETHER), map->col_most});
         s.resize(terms);
     }
 
@@ -319,7 +351,7 @@ struct Worker {
             along_x(job.up, middle.start, job.high, row, s);
             float *slopes = whole_rows ? place : g.start;
             if (job.other_up.taps) {
-                along_both(job.other_up, i, 1, other, job.high, &slopes, s);
+                along_both(other_up, i, 1, other, &slopes, s);
             } else {
                 along_y(job.other_up, i, other, job.other.length(), middle.start, s);
                 along_x(job.other_up, middle.start, job.high, slopes, s);
@@ -357,7 +389,7 @@ struct Worker {
             float *out[TOGETHER];
             for (int q = 0; q < rows; q++) out[q] = result(q);
             if (whole_rows)
-                along_both(job.down, r, rows, recent, job.target, out, s);
+                along_both(down, r, rows, recent, out, s);
             else
                 along_y(job.down, r, recent, job.target.length(), result.start, s);
             for (int q = 0; q < rows; q++, y += job.target.size) store(out[q], job.target, y);
