@@ -20,7 +20,11 @@ from typing import NamedTuple
 
 from openstylegan.files import atomic_path, cache_folder, sha256_bytes
 
-PARTS = {"filtered_lrelu": ("filtered_lrelu",), "winograd": ("winograd",), "channels_last": ("resample", "tail")}
+PARTS = {
+    "filtered_lrelu": ("filtered_lrelu",),
+    "winograd": ("winograd",),
+    "channels_last": ("layouts", "resample", "tail"),
+}
 """By library, its sources. What StyleGAN2 needs is compiled in three seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC", "-pthread")

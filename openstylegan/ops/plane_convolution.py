@@ -15,7 +15,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from openstylegan.ops import winograd_planes
+from openstylegan.ops.convolution import channels_last
+from openstylegan.ops.frozen import derived
 from openstylegan.ops.gradients import weight_gradients_wanted
+from openstylegan.ops.layouts import to_channels_last, to_planes
 
 
 def correlate(x: Tensor, w: Tensor, padding: int) -> Tensor:
@@ -58,7 +61,11 @@ class _Correlate(Function):
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
         if winograd_planes.pays(x, tuple(w.shape), padding):
             return winograd_planes.correlate(x, w, padding)
-        return F.conv2d(x.contiguous(), w, padding=padding)
+        if x.dtype != torch.bfloat16 or x.device.type != "cpu":
+            return F.conv2d(x.contiguous(), w, padding=padding)
+        # Of planes PyTorch would make channels-last pictures too, and take its time.
+        kernel = derived(w, "channels last", channels_last)
+        return to_planes(F.conv2d(to_channels_last(x), kernel, padding=padding))
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, Tensor | None, None]:

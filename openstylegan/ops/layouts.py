@@ -1,0 +1,45 @@
+"""Planes to channels-last pictures and back, by layouts.cpp where there is a compiler.
+
+PyTorch's copy between the two takes 14 ns a value in bfloat16 (1 x 128 x 150 x 150 on a busy core: 40 ms).
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from openstylegan.ops.native import native
+
+
+def to_channels_last(x: Tensor) -> Tensor:
+    """`x.contiguous(memory_format=torch.channels_last)` for x [N, C, H, W]."""
+    if not _transposes(x, x.is_contiguous()):
+        return x.contiguous(memory_format=torch.channels_last)
+    n, c, h, w = x.shape
+    return _transpose(x, x.new_empty(n, h, w, c), c, h * w).permute(0, 3, 1, 2)
+
+
+def to_planes(x: Tensor) -> Tensor:
+    """`x.contiguous()` for x [N, C, H, W]."""
+    if not _transposes(x, x.is_contiguous(memory_format=torch.channels_last)):
+        return x.contiguous()
+    n, c, h, w = x.shape
+    return _transpose(x, x.new_empty(n, c, h, w), h * w, c)
+
+
+def _transposes(x: Tensor, contiguous: bool) -> bool:
+    """Whether there is something to move, and it is done here."""
+    moves = min(x.shape[1], x.shape[2] * x.shape[3]) > 1 and contiguous
+    return (
+        moves and x.device.type == "cpu" and x.dtype.itemsize in (2, 4) and native("channels_last").loaded is not None
+    )
+
+
+def _transpose(x: Tensor, y: Tensor, rows: int, columns: int) -> Tensor:
+    library = native("channels_last").loaded
+    assert library is not None
+    sizes = (len(x), rows, columns, x.dtype.itemsize, torch.get_num_threads())
+    library.transpose(ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), *sizes)
+    return y
