@@ -20,7 +20,7 @@ from peak import PRECISIONS
 from torch import Tensor
 
 from openstylegan.networks.stylegan3 import AliasFreeLayer, StyleGAN3Generator
-from openstylegan.ops import filtered_lrelu_compiled, resample_compiled, tail_compiled, winograd_planes
+from openstylegan.ops import filtered_lrelu_compiled, layouts, resample_compiled, tail_compiled, winograd_planes
 from openstylegan.ops.allocator import configure_allocator
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.native import Native, native
@@ -68,7 +68,7 @@ def products() -> AbstractContextManager[object]:
 @contextmanager
 def without_compiler() -> Iterator[None]:
     """What is where there is no compiler."""
-    modules = (filtered_lrelu_compiled, resample_compiled, tail_compiled, winograd_planes)
+    modules = (filtered_lrelu_compiled, layouts, resample_compiled, tail_compiled, winograd_planes)
     with ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "native", return_value=Native(None, "switched off")))
