@@ -130,6 +130,8 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
 
     `feature_side` None: `FEATURE_SIDE` for pictures that are smaller, their own side otherwise (any size will do).
     `interp224`: pictures of any side are resized to `FEATURE_SIDE`, or (False) none; as Projected GAN calls it.
+    `norm` False: without batch normalisation, which hides from D what generated pictures differ from real ones in as a
+    whole (colours, contrast), since each kind is normalised by statistics of its own.
     `shift_statistics`: the backbone's batch normalisation is moved once, as Projected GAN does when it is made.
     `separable`: the light kind of its StyleGAN2 configuration. `width` None: the widths of the paper.
     `mbstd_group_size`: the small discriminators see how much samples differ (not in Projected GAN; None: they do not).
@@ -154,6 +156,7 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
         mbstd_group_size: int | None = None,
         mbstd_channels: int = 1,
         interp224: bool | None = None,
+        norm: bool = True,
     ):
         super().__init__()
         self.low_precision_allowed = True
@@ -181,7 +184,7 @@ class ProjectedDiscriminator(Discriminator, PrecisionBlock):
         if not 1 <= num_discs <= len(self.feature_network.channels):
             raise InputError(f"expected num_discs from 1 to {len(self.feature_network.channels)}, got {num_discs}")
         options: dict[str, Any] = {"width": width, "separable": separable, "patch": patch}
-        options |= {"mbstd_group_size": mbstd_group_size, "mbstd_channels": mbstd_channels}
+        options |= {"mbstd_group_size": mbstd_group_size, "mbstd_channels": mbstd_channels, "norm": norm}
         starts = self.feature_network.starts(feature_side)
         levels = list(zip(self.feature_network.channels, starts, strict=True))[:num_discs]
         levels = [(channels, 16 if patch else side) for channels, side in levels]

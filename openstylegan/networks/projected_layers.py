@@ -91,12 +91,20 @@ class SeparableConv2d(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-class DownBlock(nn.Module):
-    """Halves the resolution: a strided 4x4 convolution, or (`separable`) a separable one and average pooling."""
+def normed_activation(channels: int, norm: bool) -> list[nn.Module]:
+    """What follows a convolution."""
+    return [*([BatchNorm(channels)] if norm else []), nn.LeakyReLU(SLOPE)]
 
-    def __init__(self, in_channels: int, out_channels: int, separable: bool = False):
+
+class DownBlock(nn.Module):
+    """Halves the resolution: a strided 4x4 convolution, or (`separable`) a separable one and average pooling.
+
+    `norm`: with batch normalisation.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, separable: bool = False, norm: bool = True):
         super().__init__()
-        tail = [BatchNorm(out_channels), nn.LeakyReLU(SLOPE)]
+        tail = normed_activation(out_channels, norm)
         if separable:
             self.main = nn.Sequential(SeparableConv2d(in_channels, out_channels), *tail, nn.AvgPool2d(2))
         else:
@@ -109,13 +117,12 @@ class DownBlock(nn.Module):
 class DownBlockPatch(nn.Module):
     """A `DownBlock` and a 1x1 convolution, normalised and rectified."""
 
-    def __init__(self, in_channels: int, out_channels: int, separable: bool = False):
+    def __init__(self, in_channels: int, out_channels: int, separable: bool = False, norm: bool = True):
         super().__init__()
         self.main = nn.Sequential(
-            DownBlock(in_channels, out_channels, separable),
+            DownBlock(in_channels, out_channels, separable, norm),
             SpectralConv2d(out_channels, out_channels, 1),
-            BatchNorm(out_channels),
-            nn.LeakyReLU(SLOPE),
+            *normed_activation(out_channels, norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,7 +130,7 @@ class DownBlockPatch(nn.Module):
 
 
 def trunk(
-    in_channels: int, start: int, end: int, width: int | None, separable: bool, patch: bool
+    in_channels: int, start: int, end: int, width: int | None, separable: bool, patch: bool, norm: bool = True
 ) -> tuple[list[nn.Module], int]:
     """Blocks from maps of side `start` to maps of side `end`, and the channels of the latter; `width` (None: `WIDTHS`)
     for all but the input."""
@@ -132,7 +139,7 @@ def trunk(
     while side > end:
         side //= 2
         wider = WIDTHS[side] if width is None else width
-        blocks.append((DownBlockPatch if patch else DownBlock)(channels, wider, separable))
+        blocks.append((DownBlockPatch if patch else DownBlock)(channels, wider, separable, norm))
         channels = wider
     return blocks, channels
 
@@ -161,9 +168,10 @@ class SingleDiscriminator(nn.Module):
         patch: bool = False,
         mbstd_group_size: int | None = None,
         mbstd_channels: int = 1,
+        norm: bool = True,
     ):
         super().__init__()
-        blocks, channels = trunk(in_channels, start, end, width, separable, patch)
+        blocks, channels = trunk(in_channels, start, end, width, separable, patch, norm)
         if mbstd_group_size is not None:
             blocks.append(MinibatchStddev(mbstd_group_size, mbstd_channels))
             channels += mbstd_channels
@@ -190,10 +198,11 @@ class ConditionalDiscriminator(nn.Module):
         num_classes: int = 1000,
         mbstd_group_size: int | None = None,
         mbstd_channels: int = 1,
+        norm: bool = True,
     ):
         super().__init__()
         self.c_dim, self.cmap_dim = c_dim, cmap_dim
-        blocks, channels = trunk(in_channels, start, end, width, separable, patch)
+        blocks, channels = trunk(in_channels, start, end, width, separable, patch, norm)
         if mbstd_group_size is not None:
             blocks.append(MinibatchStddev(mbstd_group_size, mbstd_channels))
             channels += mbstd_channels

@@ -1,0 +1,150 @@
+"""How much a training step against a projected discriminator costs beyond its convolutions.
+
+    python benchmarks/projected_step.py [--rounds 7] [--threads 1] [--json FILE]
+
+All convolutions, their gradients and matrix products of one step (both players, the frozen features included) are
+recorded as they reach the libraries, with shapes and layouts, and each is then run alone: the sum of their best times
+is what the step would take if it were nothing else. Process CPU time at 64 px; the step is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from openstylegan.config import TrainConfig, with_overrides
+from openstylegan.data.demo import demo_path
+from openstylegan.data.prepare import PrepareOptions, prepare
+from openstylegan.files import write_json
+from openstylegan.ops.allocator import configure_allocator
+from openstylegan.presets import projected_gan, projected_small
+from openstylegan.training.build import build_run
+from openstylegan.training.loop import train_step
+
+GOAL = 1.3
+BATCH = 8
+SIDE = 64
+REPEATS = 5
+PRODUCTS = ("convolution", "convolution_backward", "mm", "bmm", "addmm")
+CASES: dict[str, Callable[[str], TrainConfig]] = {
+    "fastgan_lite": lambda data: projected_gan.make_config(
+        projected_gan.Options(cfg="fastgan_lite", batch=BATCH), data, SIDE
+    ),
+    "projected-small": lambda data: projected_small.make_config(projected_small.SmallOptions(), data, SIDE),
+}
+"""By name; the second is the recipe for few pictures on a CPU."""
+
+
+class Recorder(TorchDispatchMode):
+    """Notes the products that reach the libraries: how often each, and what it was called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+        self.calls: dict[str, tuple[Any, Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in PRODUCTS:
+            key = f"{func} {signature(args)}"
+            self.found[key] += 1
+            self.calls[key] = func.overloadpacket.default, like(args)
+        return func(*args, **(kwargs or {}))
+
+
+def signature(value: Any) -> Any:
+    """What decides how long a call takes."""
+    if isinstance(value, Tensor):
+        return str(value.dtype), tuple(value.shape), value.stride()
+    return [signature(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def like(value: Any) -> Any:
+    """The same shapes and layouts, without the values."""
+    if isinstance(value, Tensor):
+        return value.dtype, tuple(value.shape), value.stride()
+    return [like(v) for v in value] if isinstance(value, list | tuple) and not plain(value) else value
+
+
+def plain(value: Any) -> bool:
+    """Whether a list holds numbers only."""
+    return all(isinstance(v, int | float | bool) for v in value)
+
+
+def made(value: Any) -> Any:
+    """Random tensors in place of what `like` noted."""
+    if isinstance(value, tuple) and isinstance(value[0], torch.dtype):
+        dtype, shape, stride = value
+        own = [1 if step == 0 else size for size, step in zip(shape, stride, strict=True)]  # the rest is repeated
+        return torch.empty_strided(own, stride, dtype=dtype).copy_(torch.randn(own)).expand(shape)
+    return [made(v) for v in value] if isinstance(value, list) and not plain(value) else value
+
+
+def alone(func: Any, noted: Any) -> float:
+    """The best processor time of a call."""
+    args, times = made(noted), []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        func(*args)
+        times.append(time.process_time() - began)
+    return min(times[1:])
+
+
+def measure(config: TrainConfig, rounds: int) -> tuple[float, float]:
+    """Seconds of a step, and of its products alone."""
+    run = build_run(config, torch.device("cpu"))
+    times = []
+    for _ in range(rounds + 2):
+        began = time.process_time()
+        train_step(run)
+        times.append(time.process_time() - began)
+    with Recorder() as recorder:
+        train_step(run)
+    run.loader.close()
+    with torch.no_grad():
+        products = sum(recorder.found[key] * alone(*call) for key, call in recorder.calls.items())
+    return statistics.median(times[2:]), products
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    configure_allocator()
+    results = []
+    print(f"| recipe ({SIDE} px) | precision | batch | step | its products alone | ratio (goal {GOAL}) |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "pictures.zip")
+        prepare(demo_path(), data, PrepareOptions(width=SIDE, height=SIDE))
+        for name in arguments.cases:
+            for precision in arguments.precision:
+                config = with_overrides(CASES[name](str(data)), {"precision": precision})
+                step, products = measure(config, arguments.rounds)
+                batch = config.schedule.options["batch_size"]
+                print(
+                    f"| {name} | {precision} | {batch} | {step:.3f} s | {products:.3f} s | {step / products:.2f} |",
+                    flush=True,
+                )
+                results.append({"recipe": name, "precision": precision, "step": step, "products": products})
+    if arguments.json:
+        write_json(arguments.json, results)
+
+
+if __name__ == "__main__":
+    main()
