@@ -34,7 +34,7 @@ from openstylegan.registry import build
 from openstylegan.snapshot import write_snapshot
 
 GOALS = {"frames_per_second": 30.0, "p95_ms": 60.0, "first_picture_s": 4.0}
-WARM = 30
+WARM, MOST_WARMING = 30, 20
 MOVE = """seconds => new Promise((resolve) => {
   const slider = document.querySelector('#s-truncate input[type="range"]');
   const canvas = document.getElementById("picture");
@@ -76,7 +76,13 @@ def through_browser(browser: Any, viewer: Viewer, seconds: float) -> tuple[dict[
     canvas = page.locator("#picture[data-busy=false]")
     canvas.wait_for()
     first = time.monotonic()
+    # Operations may still be compiled, which is done once for a machine and takes both cores.
+    for _ in range(MOST_WARMING):
+        if len(page.evaluate(MOVE, 2.0)) > 2 * WARM:
+            break
     frames = page.evaluate(MOVE, seconds)[WARM:]
+    if len(frames) < WARM:
+        sys.exit(f"expected a picture for most of the slider's moves, got {len(frames) + WARM} in {seconds} s")
     result = summary([latency for _, latency, _ in frames], (frames[-1][0] - frames[0][0]) / 1000)
     stages = {name: round(statistics.median(ms.get(name, 0.0) for _, _, ms in frames), 1) for name in frames[0][2]}
     page.close()

@@ -112,7 +112,7 @@ class Tour:
 def latents(tour: Tour) -> None:
     """Over the seed plane, truncation, style mixing."""
     tour.only("latent", "truncate", "mix")
-    tour.drag([(360, 300), (180, 330), (80, 220)], 2.0)
+    tour.drag([(500, 300), (230, 340), (60, 240)], 2.2)
     tour.slide("ψ", 0.5)
     boxes = tour.page.locator("#s-mix .boxes label")
     for n in (2, 3):
@@ -126,7 +126,7 @@ def inside(tour: Tour) -> None:
     layers = tour.page.locator("#s-layers .list .pick")
     for n in (layers.count() // 2, layers.count() - 3):
         tour.click(layers.nth(n))
-        tour.wait(0.5)
+        tour.wait(0.4)
     tour.page.keyboard.press("o")
     tour.click(tour.page.get_by_label("Spectrum beside it"))
     tour.wait(0.9)
@@ -138,7 +138,7 @@ def compared(tour: Tour) -> None:
     tour.only("compare", "latent")
     tour.click(tour.page.get_by_role("button", name="Pin this state"))
     tour.click(tour.page.get_by_role("button", name="Difference", exact=True))
-    tour.drag([(200, 300), (320, 330)], 1.0)
+    tour.drag([(120, 300), (460, 340)], 1.4)
     tour.page.keyboard.press("p")
 
 
@@ -146,7 +146,7 @@ def moved(tour: Tour) -> None:
     """A StyleGAN3, turned and moved."""
     tour.only("network", "transform")
     tour.click(tour.page.locator("#s-network .tree > .pick").first)
-    tour.wait(0.8)
+    tour.wait(0.5)
     tour.slide("Right", 0.62)
     tour.slide("Turns", 0.58)
 

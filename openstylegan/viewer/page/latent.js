@@ -64,7 +64,7 @@ function drawPad(canvas, store) {
       context.fill();
       const seed = seedAt(i, j);
       context.globalAlpha = share > 0 ? 1 : 0.55;
-      if (share > 0 || seed < SHORT) context.fillText(String(seed), px, py + 17);
+      if (seed < SHORT) context.fillText(String(seed), px, py + 17);
     }
   }
   context.globalAlpha = 1;

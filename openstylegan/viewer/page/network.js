@@ -140,7 +140,7 @@ export class NetworkSection {
     ];
     this.facts.tBodies[0].replaceChildren(...rows.map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", { title: value }, value))));
     this.about.hidden = false;
-    const name = network.name.replace("network-snapshot-", "");
+    const name = network.name.replace(/^network-snapshot-|\.[a-z]+$/g, "");
     const run = this.runOf(network.model);
     $("title").textContent = run?.name ?? name;
     $("subtitle").textContent = [...(run ? [`snapshot ${name}`] : []), network.family, `${width} × ${height}`].join(" · ");
