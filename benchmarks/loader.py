@@ -45,7 +45,7 @@ def write_zip(path: Path, count: int, side: int, encoder: str) -> None:
     files = [ENCODERS[encoder](picture(i, side)) for i in range(min(DISTINCT, count))]
     with open_writer(path) as write:
         for index in range(count):
-            write(picture_name(index), files[index % len(files)])
+            write(picture_name(index), [files[index % len(files)]])
 
 
 def round_of(dataset: ImageDataset) -> Callable[[], float]:

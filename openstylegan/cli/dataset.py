@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from openstylegan.data.verify import Verification
 
 MAX_LINES = 10
-dataset = App(name="dataset", help="Prepare pictures for training: any source to a ZIP or folder of PNGs of one shape.")
+dataset = App(name="dataset", help="Prepare pictures for training: any source to a ZIP, folder or LMDB of PNGs.")
 
 
 def default_workers() -> int:
@@ -35,6 +35,8 @@ def prepare_command(
     mode: Literal["keep", "L", "RGB", "RGBA"] = "keep",
     labels: str = "source",
     encoder: Literal["stored", "deflate"] = "stored",
+    format: Literal["auto", "zip", "folder", "lmdb"] = "auto",
+    sizes: str | None = None,
     workers: int | None = None,
 ) -> None:
     """Reads pictures and writes a dataset: PNGs of one shape and dataset.json. Skips and reports what cannot be used.
@@ -42,7 +44,8 @@ def prepare_command(
     Parameters
     ----------
     source
-        A folder, a ZIP, cifar-10-python.tar.gz, train-images-idx3-ubyte.gz, an LSUN LMDB folder or a TFRecord folder.
+        A folder, a ZIP, cifar-10-python.tar.gz, train-images-idx3-ubyte.gz, an LMDB folder (LSUN's, or of several
+        sizes) or a TFRecord folder.
     dest
         A new .zip, or a new or empty folder. A report is written beside it.
     max_images
@@ -62,9 +65,16 @@ def prepare_command(
         with lines of file,class or file,number,number,...
     encoder
         stored: PNG without compression, fastest to read; deflate: smaller, several times slower to read.
+    format
+        What to write: auto goes by the ending of dest (.zip, .lmdb, else a folder). An LMDB holds every picture at
+        several sizes; when it is stopped, the same command goes on with it.
+    sizes
+        Sizes of an LMDB's pictures, such as 8,16,32 or 8-128 (doubling), or 64x32 (width x height). Each is made of the
+        original picture as --width and --height make it.
     workers
         Processes to use; left out: one a core. The result does not depend on it.
     """
+    from openstylegan.data.lmdb_storage import parse_sizes
     from openstylegan.data.prepare import PrepareOptions, prepare
     from openstylegan.data.progress import progress_line
 
@@ -77,6 +87,8 @@ def prepare_command(
         mode=mode,
         labels=labels,
         encoder=encoder,
+        format=format,
+        sizes=parse_sizes(sizes) if sizes is not None else (),
         workers=workers or default_workers(),
     )
     print_report(prepare(source, dest, options, progress_line))
@@ -88,7 +100,8 @@ def print_report(report: Report) -> None:
 
     assert report.shape is not None, "a dataset that was written has a shape"
     labels = f", labels: {report.label_kind}" if report.label_kind else ", no labels"
-    print(f"Wrote {report.pictures:,} pictures of {shape_in_words(report.shape)}{labels} to {report.dest}")
+    sizes = f" at {len(report.sizes)} sizes up to" if report.sizes else " of"
+    print(f"Wrote {report.pictures:,} pictures{sizes} {shape_in_words(report.shape)}{labels} to {report.dest}")
     print(f"Content hash {report.content_hash}")
     for entry in report.converted:
         print(f"Converted {entry['count']:,}: {entry['reason']} (first: {entry['file']})")
@@ -118,7 +131,7 @@ def verify_command(
     Parameters
     ----------
     path
-        A folder or a ZIP of pictures.
+        A folder, a ZIP or an LMDB of pictures, or one size of an LMDB (faces.lmdb/64).
     workers
         Threads to use; left out: one a core.
     json
@@ -162,7 +175,7 @@ def cache_command(path: Path, *, workers: int | None = None) -> None:
     Parameters
     ----------
     path
-        A folder or a ZIP of pictures of one shape.
+        A folder or a ZIP of pictures of one shape, or a size of an LMDB (faces.lmdb/64; left out: the largest).
     workers
         Threads to use; left out: one a core.
     """
@@ -170,7 +183,7 @@ def cache_command(path: Path, *, workers: int | None = None) -> None:
     from openstylegan.data.dataset import open_dataset
     from openstylegan.data.progress import progress_line
 
-    opened = open_dataset(path, cache=False)
+    opened = open_dataset(path, cache=False).alone
     cache = open_cache(opened.stored_hash)
     if cache is None:
         with progress_line(f"Caching {opened.name}", len(opened)) as advance:

@@ -59,9 +59,11 @@ def located(path: str, folder: Path) -> Path | None:
 
     Runs usually lie below the folder that they were started from.
     """
+    from openstylegan.data.lmdb_storage import is_lmdb_path
+
     place = Path(path)
     tried = [place] if place.is_absolute() else [place, *(above / place for above in (folder, *folder.parents))]
-    return next((candidate for candidate in tried if candidate.exists()), None)
+    return next((candidate for candidate in tried if candidate.exists() or is_lmdb_path(candidate)), None)
 
 
 def own_pictures(own: TrainingData | None, network: Path) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from openstylegan.data.content_hash import add_file
+from openstylegan.data.content_hash import add_file, combined
 from openstylegan.data.labels import LABEL_FILE, Label, parse_csv
 from openstylegan.data.report import Report
 from openstylegan.data.shapes import shape_in_words
@@ -18,10 +18,12 @@ from openstylegan.errors import InputError
 
 LABELS_FROM_SOURCE, LABELS_FROM_FOLDERS, NO_LABELS = "source", "folders", "none"
 LabelOf = Callable[[Outcome], Label | str | None]
+Labelling = tuple[LabelOf, str]
+"""How a picture's label is found (a class name is still text), and why one without is skipped ("": it is not)."""
 
 
-def choose_labels(choice: str) -> tuple[LabelOf, str]:
-    """How a picture's label is found (a class name is still text), and why one without is skipped ("": it is not)."""
+def choose_labels(choice: str) -> Labelling:
+    """The labelling that was asked for. Raises `InputError`."""
     if choice == LABELS_FROM_SOURCE:
         return (lambda outcome: outcome.label), ""
     if choice == NO_LABELS:
@@ -38,17 +40,17 @@ def choose_labels(choice: str) -> tuple[LabelOf, str]:
 class Collector:
     """Takes the outcomes in order, writes those that fit and notes the others."""
 
-    def __init__(self, write: Write, report: Report, label_of: LabelOf, without_label: str, classes: list[str]):
+    def __init__(self, write: Write, report: Report, labelling: Labelling, classes: list[str], num_sizes: int = 1):
         self.write, self.report = write, report
-        self.label_of, self.without_label = label_of, without_label
+        self.label_of, self.without_label = labelling
         self.source_classes = classes
-        self.digest = hashlib.sha256()
+        self.digests = [hashlib.sha256() for _ in range(num_sizes)]
         self.labels: list[tuple[str, Label | str | None]] = []
         self.first_name = ""
         self.num_unlike = 0
 
-    def take(self, outcome: Outcome) -> None:
-        """One picture: written, or skipped with a reason."""
+    def take(self, outcome: Outcome) -> bool:
+        """One picture: written, or skipped with a reason. Returns whether it was written."""
         label = self.label_of(outcome)
         if outcome.reason:
             self.report.skip(outcome.name, outcome.reason)
@@ -60,17 +62,20 @@ class Collector:
             self.report.skip(outcome.name, f"{shape_in_words(outcome.shape)}, not {expected} like {self.first_name}")
         else:
             self._keep(outcome, label)
+            return True
+        return False
 
     def _keep(self, outcome: Outcome, label: Label | str | None) -> None:
         self.report.shape, self.first_name = outcome.shape, self.first_name or outcome.name
-        self._put(picture_name(outcome.index), outcome.png)
+        self._put(picture_name(outcome.index), outcome.pngs)
         self.labels.append((picture_name(outcome.index), label))
         for note in outcome.notes:
             self.report.convert(outcome.name, note)
 
-    def _put(self, name: str, data: bytes) -> None:
-        self.write(name, data)
-        add_file(self.digest, name, data)
+    def _put(self, name: str, files: Sequence[bytes]) -> None:
+        self.write(name, files)
+        for digest, data in zip(self.digests, files, strict=True):
+            add_file(digest, name, data)
 
     def finish(self) -> None:
         """Writes the label file and fills the report. Raises `InputError` when too little was usable."""
@@ -85,8 +90,9 @@ class Collector:
                 f"{shape_in_words(report.shape or (0, 0, 0))}); give --width and --height, --transform or --mode"
             )
         report.pictures = len(self.labels)
-        self._put(LABEL_FILE, self.label_file())
-        report.content_hash = self.digest.hexdigest()
+        self._put(LABEL_FILE, [self.label_file()] * len(self.digests))
+        report.hashes = [digest.hexdigest() for digest in self.digests]
+        report.content_hash = combined(report.hashes)
 
     def label_file(self) -> bytes:
         """`dataset.json`: a list when every picture has a label, null when not; class names where they are known."""

@@ -36,6 +36,11 @@ def compute(storage: Storage, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def combined(hashes: Sequence[str]) -> str:
+    """The hash of pictures at several sizes, smallest first: that of the only one, or SHA-256 of them all."""
+    return hashes[0] if len(hashes) == 1 else sha256_bytes("".join(hashes).encode())
+
+
 def memory_file(storage: Storage, names: Sequence[str]) -> Path:
     """Where the hash of these files, as they are now, is remembered."""
     key = [VERSION, str(storage.path.resolve()), storage.stamp(), len(names)]

@@ -1,4 +1,4 @@
-"""A dataset of pictures of one shape, with or without labels: a folder or a ZIP as the dataset tool writes them.
+"""A dataset of pictures of one shape, with or without labels: a folder, ZIP or LMDB as the dataset tool writes them.
 
 The order is the string order of the names relative to the root (with "/"), as in StyleGAN2-ADA (arXiv 2006.06676), and
 sub-sets, flips and labels are as there too, so that an index means the same picture.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ from openstylegan.data import content_hash as hashing
 from openstylegan.data.cache import RawCache, build_cache, open_cache
 from openstylegan.data.decode import decode, is_picture, shape_of
 from openstylegan.data.labels import LABEL_FILE, Labels, arrange, folder_classes, parse_dataset_json
+from openstylegan.data.lmdb_storage import LmdbStorage, is_lmdb_path, open_lmdb_storages
 from openstylegan.data.progress import Advance, silent
 from openstylegan.data.shapes import Shape, shape_in_words
+from openstylegan.data.sources.tfrecord import is_tfrecord
 from openstylegan.data.storage import Storage, open_storage
+from openstylegan.data.tfrecord_storage import TFRecordStorage
 from openstylegan.data.workers import ordered_map, threads
 from openstylegan.errors import InputError
 from openstylegan.files import sha256_bytes
@@ -73,6 +77,16 @@ def check_resolution(shape: Shape, resolution: int | tuple[int, int] | None, pat
         )
 
 
+def check_channels(dataset: ImageDataset) -> None:
+    """Raises `InputError` when the pictures have not as many channels at every size."""
+    odd = next((level for level in dataset.smaller if level.image_shape[0] != dataset.image_shape[0]), None)
+    if odd is not None:
+        raise InputError(
+            f"expected the same channels at every size, got {shape_in_words(odd.image_shape)} in {odd.storage.path} "
+            f"and {shape_in_words(dataset.image_shape)} in {dataset.storage.path}; make the LMDB again"
+        )
+
+
 def subset(num_items: int, max_size: int | None, seed: int) -> np.ndarray:
     """The raw indices kept, ascending: all, or `max_size` of them chosen by a RandomState of `seed`."""
     kept = np.arange(num_items, dtype=np.int64)
@@ -99,7 +113,8 @@ def read_labels(storage: Storage, names: Sequence[str], source: str) -> Labels:
 class ImageDataset:
     """Pictures of one shape by index; items i >= n of a dataset with `xflip` are items i - n mirrored left to right.
 
-    `raw_cache`: the decoded pictures, when they are at hand. Threads may share a dataset, and it may be pickled.
+    `raw_cache`: the decoded pictures, when they are at hand. `smaller`: the same pictures at smaller sizes, where they
+    are stored. Threads may share a dataset, and it may be pickled.
     """
 
     def __init__(
@@ -111,8 +126,10 @@ class ImageDataset:
         raw_indices: np.ndarray,
         xflip: bool = False,
         raw_cache: RawCache | None = None,
+        smaller: Sequence[ImageDataset] = (),
     ):
         self.storage, self.names = storage, names
+        self.smaller = tuple(smaller)
         self.image_shape = shape
         self.xflip, self.raw_cache = xflip, raw_cache
         self._labels = labels
@@ -120,8 +137,9 @@ class ImageDataset:
 
     @property
     def name(self) -> str:
-        """The path's last part without its ending."""
-        return Path(os.path.abspath(self.storage.path)).stem
+        """The path's last part without its ending; of an LMDB also the size."""
+        path = Path(os.path.abspath(self.storage.path))
+        return f"{path.parent.stem}-{path.name}" if isinstance(self.storage, LmdbStorage) else path.stem
 
     @property
     def label_dim(self) -> int:
@@ -138,8 +156,9 @@ class ImageDataset:
 
     @cached_property
     def stored_hash(self) -> str:
-        """SHA-256 of all stored pictures and labels (`content_hash.py`)."""
-        return hashing.content_hash(self.storage, self.names)
+        """SHA-256 of all stored pictures and labels, at all sizes (`content_hash.py`)."""
+        own = hashing.content_hash(self.storage, self.names)
+        return hashing.combined([*(level.stored_hash for level in self.smaller), own])
 
     @cached_property
     def content_hash(self) -> str:
@@ -147,6 +166,19 @@ class ImageDataset:
         if len(self._raw) == len(self.names) and not self.xflip:
             return self.stored_hash
         return sha256_bytes(self.stored_hash.encode() + self._raw.astype("<i8").tobytes() + bytes([self.xflip]))
+
+    @property
+    def alone(self) -> ImageDataset:
+        """All stored pictures at this size only, without labels or mirroring."""
+        return ImageDataset(self.storage, self.names, self.image_shape, Labels(), np.arange(len(self.names)))
+
+    def at_lod(self, lod: float) -> ImageDataset:
+        """These pictures at the smallest stored size from which the whole level of detail below `lod` can be had.
+
+        Level n is 2^n times smaller than the largest size.
+        """
+        height, width = (side >> int(lod) for side in self.image_shape[1:])
+        return next((level for level in self.smaller if halves_to(level.image_shape, height, width)), self)
 
     def _locate(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Raw index and whether it is mirrored, of each item."""
@@ -188,16 +220,22 @@ class ImageDataset:
         return self._labels.rows(self._locate(indices)[0])
 
     def build_raw_cache(self, workers: int = 1, advance: Advance = silent) -> RawCache:
-        """Decodes all stored pictures into the raw cache, returns it and reads from it from now on."""
-        plain = ImageDataset(self.storage, self.names, self.image_shape, Labels(), np.arange(len(self.names)))
+        """Decodes all stored pictures, at this size, into the raw cache, returns it and reads from it from now on."""
+        plain = self.alone
         blocks = np.array_split(np.arange(len(plain)), -(-len(plain) // CACHE_BLOCK))
         decoded = ordered_map(plain.images, blocks, workers, threads)
-        self.raw_cache = build_cache(self.stored_hash, decoded, len(plain), self.image_shape, advance)
+        self.raw_cache = build_cache(plain.stored_hash, decoded, len(plain), self.image_shape, advance)
         return self.raw_cache
 
     def close(self) -> None:
         """Gives the file handle back; reading opens it again."""
         self.storage.close()
+
+
+def halves_to(shape: Shape, height: int, width: int) -> bool:
+    """Whether pictures of `shape`, halved some times, have this height and width."""
+    factor = shape[1] // height if height else 0
+    return factor > 0 and factor & (factor - 1) == 0 and shape[1:] == (height * factor, width * factor)
 
 
 def find_cache(storage: Storage, names: Sequence[str], cache: bool | None) -> RawCache | None:
@@ -206,6 +244,47 @@ def find_cache(storage: Storage, names: Sequence[str], cache: bool | None) -> Ra
         return None
     content = hashing.content_hash(storage, names) if cache else hashing.remembered(storage, names)
     return open_cache(content) if content else None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a dataset is opened: the options of `open_dataset`."""
+
+    use_labels: bool
+    max_size: int | None
+    xflip: bool
+    seed: int
+    label_source: str
+    cache: bool | None
+
+
+def open_stored(storage: Storage, how: Opening, smaller: Sequence[ImageDataset] = ()) -> ImageDataset:
+    """The dataset of the files in `storage`. Raises `InputError`."""
+    names = [name for name in storage.names if is_picture(name)]
+    if not names:
+        raise InputError(
+            f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path, "
+            "or make a dataset of it with `openstylegan dataset`"
+        )
+    raw_cache = find_cache(storage, names, how.cache)
+    shape = raw_cache.image_shape if raw_cache else common_shape(storage, names)
+    labels = read_labels(storage, names, how.label_source) if how.use_labels else Labels()
+    raw = subset(len(names), how.max_size, how.seed)
+    return ImageDataset(storage, names, shape, labels, raw, how.xflip, raw_cache, smaller)
+
+
+def open_storages(path: str | os.PathLike[str], resolution: int | tuple[int, int] | None) -> Sequence[Storage]:
+    """The files at `path`: those of an LMDB at each of its sizes, smallest first, or at the asked resolution only; of
+    a TFRecord set those of its highest resolution."""
+    found = Path(path).expanduser()
+    if is_tfrecord(found):
+        return [TFRecordStorage(found)]
+    if not is_lmdb_path(found):
+        return [open_storage(found)]
+    storages = open_lmdb_storages(found)
+    shape = (resolution, resolution) if isinstance(resolution, int) else resolution
+    fitting = [own for own in storages if shape == (own.size.height, own.size.width)]
+    return fitting or storages
 
 
 def open_dataset(
@@ -219,7 +298,7 @@ def open_dataset(
     label_source: str = LABEL_FILE,
     cache: bool | None = None,
 ) -> ImageDataset:
-    """Opens a folder or ZIP of pictures of one shape.
+    """Opens a folder, ZIP or LMDB of pictures of one shape (of an LMDB: of each of its sizes).
 
     `use_labels`: read labels, from `dataset.json` or (`label_source="folders"`) from the names of the first folders.
     `max_size`, `seed`: keep a random sub-set. `xflip`: every picture also mirrored, after all originals.
@@ -229,18 +308,12 @@ def open_dataset(
     """
     if label_source not in LABEL_SOURCES:
         raise InputError(f"expected labels from one of {', '.join(LABEL_SOURCES)}, got {label_source!r}")
-    storage = open_storage(path)
-    names = [name for name in storage.names if is_picture(name)]
-    if not names:
-        raise InputError(
-            f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one; check the path, "
-            "or make a dataset of it with `openstylegan dataset`"
-        )
-    raw_cache = find_cache(storage, names, cache)
-    shape = raw_cache.image_shape if raw_cache else common_shape(storage, names)
-    check_resolution(shape, resolution, storage.path)
-    labels = read_labels(storage, names, label_source) if use_labels else Labels()
-    dataset = ImageDataset(storage, names, shape, labels, subset(len(names), max_size, seed), xflip, raw_cache)
-    if cache and raw_cache is None:
-        dataset.build_raw_cache(os.cpu_count() or 1)
+    how = Opening(use_labels, max_size, xflip, seed, label_source, cache)
+    *others, storage = open_storages(path, resolution)
+    dataset = open_stored(storage, how, [open_stored(other, how) for other in others])
+    check_channels(dataset)
+    check_resolution(dataset.image_shape, resolution, storage.path)
+    for level in (*dataset.smaller, dataset):
+        if cache and level.raw_cache is None:
+            level.build_raw_cache(os.cpu_count() or 1)
     return dataset

@@ -25,11 +25,13 @@ PREFETCH_BATCHES = 2
 
 
 class BatchKey(NamedTuple):
-    """A batch, or this process's part of it: where it starts, which of its samples, how many it has in all."""
+    """A batch, or this process's part of it: where it starts, which of its samples, how many it has in all; and at
+    which level of detail, a whole number."""
 
     position: int
     take: tuple[int, ...]
     batch_size: int
+    level: int
 
 
 @dataclass
@@ -68,14 +70,17 @@ class BatchLoader:
         """The dataset indices of a batch's samples `take`, int64."""
         return self.order.at(position + np.arange(batch_size)[as_index(take)])
 
-    def fetch(self, position: int, take: slice | Sequence[int], batch_size: int) -> tuple[Tensor, Tensor]:
+    def fetch(
+        self, position: int, take: slice | Sequence[int], batch_size: int, lod: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """uint8 [len(take), C, H, W] and float32 labels [len(take), label_dim].
 
         `position`: images seen before this batch; `take`: this process's samples as offsets within the batch of
-        `batch_size`. The batches that follow with the same `take` are begun before this returns.
+        `batch_size`; `lod`: how much smaller pictures may be, where smaller ones are stored (`ImageDataset.at_lod`).
+        The batches that follow with the same `take` are begun before this returns.
         Raises `InputError` naming the file when a picture cannot be read.
         """
-        key = BatchKey(position, tuple(np.arange(batch_size)[as_index(take)].tolist()), batch_size)
+        key = BatchKey(position, tuple(np.arange(batch_size)[as_index(take)].tolist()), batch_size, int(lod))
         if self._pool is None:
             return self._start(key).result()
         wanted = [key._replace(position=position + k * batch_size) for k in range(1 + self.prefetch)]
@@ -89,14 +94,15 @@ class BatchLoader:
     def _start(self, key: BatchKey) -> Pending:
         """Begins a batch: each worker fills its own run of samples, so the result does not depend on their number."""
         items = self.order.at(key.position + np.array(key.take, np.int64))
-        images = np.empty((len(items), *self.dataset.image_shape), np.uint8)
+        dataset = self.dataset.at_lod(key.level)
+        images = np.empty((len(items), *dataset.image_shape), np.uint8)
         jobs: list[Future[object]] = []
         if self._pool is None:
-            self.dataset.images(items, out=images)
+            dataset.images(items, out=images)
         else:
             for part in np.array_split(np.arange(len(items)), max(1, min(self.workers, len(items)))):
                 run = slice(part[0], part[-1] + 1) if len(part) else slice(0, 0)
-                jobs.append(self._pool.submit(self.dataset.images, items[run], images[run]))
+                jobs.append(self._pool.submit(dataset.images, items[run], images[run]))
         return Pending(images, self.dataset.labels(items), jobs)
 
     def close(self) -> None:

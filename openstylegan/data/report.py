@@ -12,7 +12,10 @@ from openstylegan.data.shapes import Shape
 
 @dataclass
 class Report:
-    """What was done: how many pictures of which shape were written, what was skipped and what was converted."""
+    """What was done: how many pictures of which shape were written, what was skipped and what was converted.
+
+    `sizes`: those of an LMDB, smallest first; `shape` is that of the last. `hashes`: the content hash of each size.
+    """
 
     source: str
     kind: str
@@ -23,6 +26,8 @@ class Report:
     label_kind: str | None = None
     classes: list[str] = field(default_factory=list)
     content_hash: str = ""
+    sizes: list[str] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     converted: list[dict[str, Any]] = field(default_factory=list)
     other_files: list[str] = field(default_factory=list)

@@ -221,7 +221,7 @@ UNPACK: dict[int, Callable[[bytes, int], bytes]] = {zipfile.ZIP_STORED: as_store
 
 
 def open_storage(path: str | os.PathLike[str]) -> Storage:
-    """The folder or ZIP at `path`. Raises `InputError` when there is neither."""
+    """The folder or ZIP at `path`. Raises `InputError` when there is neither (LMDBs: `lmdb_storage.py`)."""
     found = Path(path).expanduser()
     if found.is_dir():
         return FolderStorage(found)

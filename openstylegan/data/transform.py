@@ -9,7 +9,7 @@ was converted or could not be read is told, not dropped.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +18,10 @@ from PIL import Image, ImageOps
 from openstylegan.data.decode import KEPT_MODES, decode_pixels, reason
 from openstylegan.data.labels import Label
 from openstylegan.data.png import encode_stored, read_header
+from openstylegan.data.resample import Resizer, as_image, as_pixels, load_resampler
 from openstylegan.data.sources.record import Record
 from openstylegan.errors import InputError
 
-RESIZE_FILTERS = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "nearest": Image.Resampling.NEAREST,
-}
 MODE_OF_CHANNELS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 ORIENTATION_TAG = 0x0112
 
@@ -54,12 +47,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a record: `png` and its `shape` (C, H, W), or the `reason` why there is none."""
+    """What became of a record: a PNG a recipe, of which the last has the `shape` (C, H, W); or the `reason` why not."""
 
     index: int
     name: str
     label: Label | None
-    png: bytes = b""
+    pngs: tuple[bytes, ...] = ()
     shape: tuple[int, int, int] = (0, 0, 0)
     reason: str = ""
     notes: tuple[str, ...] = ()
@@ -94,17 +87,6 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return as_pixels(ImageOps.exif_transpose(image))
 
 
-def as_image(pixels: np.ndarray) -> Image.Image:
-    """Pixels [H, W, C] as a Pillow image."""
-    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
-
-
-def as_pixels(image: Image.Image) -> np.ndarray:
-    """A Pillow image as pixels [H, W, C]."""
-    array = np.asarray(image)
-    return array[:, :, None] if array.ndim == 2 else array
-
-
 def set_mode(pixels: np.ndarray, mode: str) -> np.ndarray:
     """The pixels in `mode` (keep: as they are); alpha is composited on white where the mode has none."""
     if mode in ("keep", MODE_OF_CHANNELS[pixels.shape[2]]):
@@ -116,20 +98,13 @@ def set_mode(pixels: np.ndarray, mode: str) -> np.ndarray:
     return as_pixels(image.convert(mode))
 
 
-def resize(pixels: np.ndarray, width: int, height: int, resize_filter: str) -> np.ndarray:
-    """The pixels resized; alpha is taken into account, so that invisible colours do not bleed."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    return as_pixels(as_image(pixels).resize((width, height), RESIZE_FILTERS[resize_filter]))
-
-
-def keep_frame(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+def keep_frame(pixels: np.ndarray, recipe: Recipe, resize: Resizer) -> np.ndarray:
     """The whole picture, resized where a width or height is given."""
     height, width = pixels.shape[:2]
     return resize(pixels, recipe.width or width, recipe.height or height, recipe.resize_filter)
 
 
-def center_crop(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+def center_crop(pixels: np.ndarray, recipe: Recipe, resize: Resizer) -> np.ndarray:
     """The largest centred square, resized."""
     height, width = pixels.shape[:2]
     side = min(height, width)
@@ -137,7 +112,7 @@ def center_crop(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     return resize(square, *recipe.size, recipe.resize_filter)
 
 
-def center_crop_wide(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+def center_crop_wide(pixels: np.ndarray, recipe: Recipe, resize: Resizer) -> np.ndarray:
     """A centred band resized to width x height, on a black square of the width (the LSUN cars' form).
 
     Raises `InputError` when the picture is smaller than asked.
@@ -154,7 +129,7 @@ def center_crop_wide(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     return canvas
 
 
-TRANSFORMS: dict[str, Callable[[np.ndarray, Recipe], np.ndarray]] = {
+TRANSFORMS: dict[str, Callable[[np.ndarray, Recipe, Resizer], np.ndarray]] = {
     "none": keep_frame,
     "center-crop": center_crop,
     "center-crop-wide": center_crop_wide,
@@ -171,14 +146,19 @@ def encode_deflate(pixels: np.ndarray) -> bytes:
 ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {"stored": encode_stored, "deflate": encode_deflate}
 
 
-def prepare_record(record: Record, recipe: Recipe) -> Outcome:
-    """The record prepared; whatever goes wrong with it is in the outcome, never raised."""
+def prepare_record(record: Record, recipes: Sequence[Recipe], resampler: str = "") -> Outcome:
+    """The record prepared by each recipe; whatever goes wrong with it is in the outcome, never raised.
+
+    The recipes differ in size only. `resampler`: the path of a compiled one (`resample.py`).
+    """
     try:
+        resize = Resizer(load_resampler(resampler))
         pixels, notes = load(record)
-        pixels = TRANSFORMS[recipe.transform](set_mode(pixels, recipe.mode), recipe)
-        height, width, channels = pixels.shape
-        png = ENCODERS[recipe.encoder](pixels)
-        return Outcome(record.index, record.name, record.label, png, (channels, height, width), notes=notes)
+        pixels = set_mode(pixels, recipes[0].mode)
+        made = [TRANSFORMS[recipe.transform](pixels, recipe, resize) for recipe in recipes]
+        pngs = tuple(ENCODERS[recipe.encoder](one) for recipe, one in zip(recipes, made, strict=True))
+        height, width, channels = made[-1].shape
+        return Outcome(record.index, record.name, record.label, pngs, (channels, height, width), notes=notes)
     except Exception as error:  # decoders raise whatever they like on damaged files
         return Outcome(record.index, record.name, record.label, reason=reason(error))
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from openstylegan.data import content_hash as hashing
 from openstylegan.data.cache import cache_path, open_cache
+from openstylegan.data.dataset import open_storages
 from openstylegan.data.decode import decode, is_picture
 from openstylegan.data.labels import LABEL_FILE, Label, parse_dataset_json
 from openstylegan.data.prepare import ShowProgress, no_progress
+from openstylegan.data.progress import Advance
 from openstylegan.data.shapes import Shape, shape_in_words
-from openstylegan.data.storage import Storage, ZipStorage, open_storage
+from openstylegan.data.storage import Storage, ZipStorage
 from openstylegan.data.workers import ordered_map, threads
 from openstylegan.errors import InputError
 from openstylegan.files import sha256_bytes
@@ -44,6 +46,7 @@ class Verification:
     content_hash: str = ""
     problems: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sums: list[str] = field(default_factory=list, repr=False)
 
     def problem(self, name: str, reason: str) -> None:
         """Notes a fault."""
@@ -51,7 +54,7 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
-        return dataclasses.asdict(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "sums"}
 
 
 def check_picture(name: str, storage: Storage) -> Checked:
@@ -66,6 +69,26 @@ def check_picture(name: str, storage: Storage) -> Checked:
         return Checked(name, None, str(error))
 
 
+def check_pictures(
+    found: Verification, storage: Storage, names: list[str], how: tuple[int, str], advance: Advance
+) -> None:
+    """Every picture of one size, with so many threads; problems name it with this prefix."""
+    checked = []
+    workers, prefix = how
+    for each in ordered_map(functools.partial(check_picture, storage=storage), names, workers, threads):
+        checked.append(dataclasses.replace(each, name=f"{prefix}{each.name}"))
+        advance(1)
+    check_shapes(found, checked)
+    found.sums = [each.sha256 for each in checked if each.sha256]
+
+
+def note_twins(found: Verification) -> None:
+    """Pictures that are there twice, by the sums of those last checked, which are the largest."""
+    twins = sum(count - 1 for count in Counter(found.sums).values())
+    if twins:
+        found.notes.append(f"{twins} of the pictures are exact copies of others")
+
+
 def check_shapes(found: Verification, checked: list[Checked]) -> None:
     """Takes the most frequent shape as the right one; what differs or cannot be decoded is a problem."""
     shapes = Counter(each.shape for each in checked if each.shape is not None)
@@ -75,9 +98,6 @@ def check_shapes(found: Verification, checked: list[Checked]) -> None:
             found.problem(each.name, each.problem)
         elif found.shape is not None and each.shape != found.shape:
             found.problem(each.name, f"{shape_in_words(each.shape)}, most are {shape_in_words(found.shape)}")
-    twins = sum(count - 1 for count in Counter(each.sha256 for each in checked if each.sha256).values())
-    if twins:
-        found.notes.append(f"{twins} of the pictures are exact copies of others")
 
 
 def check_labels(found: Verification, storage: Storage, names: list[str]) -> None:
@@ -112,35 +132,37 @@ def count_classes(found: Verification, labels: list[Label]) -> None:
         found.notes.append(f"{empty} classes below {max(classes)} have no picture")
 
 
-def check_cache(found: Verification) -> None:
+def check_cache(found: Verification, content: str) -> None:
     """A raw cache of this content must be whole."""
-    if not cache_path(found.content_hash).exists():
+    if not cache_path(content).exists():
         return
-    cache = open_cache(found.content_hash)
+    cache = open_cache(content)
     if cache is None or not cache.verify():
-        found.problem(str(cache_path(found.content_hash)), "the raw cache is damaged; delete this folder")
+        found.problem(str(cache_path(content)), "the raw cache is damaged; delete this folder")
     else:
         found.notes.append("the raw cache is whole")
 
 
 def verify(path: str | os.PathLike[str], workers: int = 1, show_progress: ShowProgress = no_progress) -> Verification:
     """Checks the folder or ZIP at `path` with `workers` threads. Raises `InputError` when there is nothing to check."""
-    storage = open_storage(path)
+    storages = open_storages(path, None)
+    storage = storages[-1]
     names = [name for name in storage.names if is_picture(name)]
     if not names:
         raise InputError(f"expected pictures in {storage.path}, but none of its {len(storage.names)} files is one")
     found = Verification(str(Path(path)), len(names))
-    checked = []
-    with show_progress(f"Verifying {storage.path.name}", len(names)) as advance:
-        for each in ordered_map(functools.partial(check_picture, storage=storage), names, workers, threads):
-            checked.append(each)
-            advance(1)
-    check_shapes(found, checked)
+    with show_progress(f"Verifying {Path(path).name}", len(names) * len(storages)) as advance:
+        for own in storages:
+            prefix = f"{own.path.name}/" if len(storages) > 1 else ""
+            check_pictures(found, own, names, (workers, prefix), advance)
+    note_twins(found)
     check_labels(found, storage, names)
     try:
-        found.content_hash = hashing.compute(storage, names)
-        hashing.remember(storage, names, found.content_hash)
-        check_cache(found)
+        hashes = [hashing.compute(own, names) for own in storages]
+        for own, each in zip(storages, hashes, strict=True):
+            hashing.remember(own, names, each)
+            check_cache(found, each)
+        found.content_hash = hashing.combined(hashes)
     except InputError as error:
         found.notes.append(f"no content hash: {error}")
     return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from openstylegan.errors import InputError
@@ -15,7 +15,8 @@ from openstylegan.files import atomic_folder, atomic_path
 
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 UNIX = 3
-Write = Callable[[str, bytes], None]
+Write = Callable[[str, Sequence[bytes]], None]
+"""Takes a file's name and its bytes, once for every size that is written."""
 
 
 def picture_name(index: int) -> str:
@@ -34,7 +35,7 @@ def check_destination(dest: Path) -> None:
 
 @contextlib.contextmanager
 def open_writer(dest: Path) -> Iterator[Write]:
-    """A function that takes (name, data) of one file after the other; published when the block ends well."""
+    """A function that takes one file after the other; published when the block ends well."""
     check_destination(dest)
     with zip_writer(dest) if dest.suffix.lower() == ".zip" else folder_writer(dest) as write:
         yield write
@@ -45,10 +46,10 @@ def zip_writer(dest: Path) -> Iterator[Write]:
     """Writes into a ZIP without compression."""
     with atomic_path(dest) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
 
-        def write(name: str, data: bytes) -> None:
+        def write(name: str, files: Sequence[bytes]) -> None:
             info = zipfile.ZipInfo(name, FIXED_TIME)
             info.create_system, info.external_attr = UNIX, 0o644 << 16
-            archive.writestr(info, data)
+            archive.writestr(info, files[0])
 
         yield write
 
@@ -60,9 +61,9 @@ def folder_writer(dest: Path) -> Iterator[Write]:
         dest.rmdir()
     with atomic_folder(dest) as temporary:
 
-        def write(name: str, data: bytes) -> None:
+        def write(name: str, files: Sequence[bytes]) -> None:
             path = temporary / name
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            path.write_bytes(files[0])
 
         yield write

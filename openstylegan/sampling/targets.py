@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from openstylegan.data.decode import is_picture, reason
+from openstylegan.data.resample import Resizer
 from openstylegan.data.sources.record import Record
-from openstylegan.data.transform import MODE_OF_CHANNELS, load, resize, set_mode
+from openstylegan.data.transform import MODE_OF_CHANNELS, load, set_mode
 from openstylegan.errors import InputError
 
 
@@ -67,7 +68,7 @@ def read_target(path: Path, shape: tuple[int, int, int]) -> Tensor:
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise InputError(f"expected a picture in {path}, but it cannot be decoded ({reason(error)})") from error
     part = cropped(set_mode(pixels, MODE_OF_CHANNELS[channels]), height, width)
-    resized = resize(part, width, height, "lanczos")
+    resized = Resizer()(part, width, height, "lanczos")
     return torch.tensor(resized).permute(2, 0, 1).contiguous()
 
 

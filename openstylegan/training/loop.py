@@ -26,7 +26,7 @@ def fetch(run: Run, stage: Stage) -> Batch:
     """This process's share of the next global batch, on the run's device."""
     nimg = run.state.counters.cur_nimg
     positions = local_positions(stage.batch_size, stage.num_micro_batches, rank(), world_size()).tolist()
-    images, labels = run.loader.fetch(nimg, positions, stage.batch_size)
+    images, labels = run.loader.fetch(nimg, positions, stage.batch_size, stage.lod)
     stream = SampleStream(run.config.seed, "fake_labels", (nimg,), positions)
     fake_labels = random_labels(run.dataset, stream, len(positions))
     reals = from_uint8(images.to(run.device)).to(run.dtype)

@@ -81,7 +81,7 @@ def test_bad_lmdb(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["x.bin", "x.gz", "x.tar.gz"])
 def test_what_is_none_of_these(tmp_path, name):
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(InputError, match="expected one of LSUN LMDB folder, TFRecord folder"):
+    with pytest.raises(InputError, match="expected one of multi-resolution LMDB, LSUN LMDB folder, TFRecord folder"):
         open_source(tmp_path / name)
     with pytest.raises(InputError, match="nothing is there"):
         open_source(tmp_path / "missing")

@@ -14,12 +14,12 @@ from openstylegan.data.transform import ENCODERS, TRANSFORMS, Recipe, prepare_re
 
 
 def done(data, **recipe):
-    return prepare_record(Record(3, "a.png", data, 7), Recipe(**recipe))
+    return prepare_record(Record(3, "a.png", data, 7), [Recipe(**recipe)])
 
 
 def pixels_of(outcome):
     assert outcome.reason == ""
-    return decode(outcome.png, "x")
+    return decode(outcome.pngs[0], "x")
 
 
 def lanczos(image, width, height):
@@ -66,12 +66,14 @@ def test_center_crop_wide(images):
 def test_center_crop_wide_drops_small_pictures(images, height, width):
     outcome = done(images(1, 3, height, width)[0], transform="center-crop-wide", width=16, height=10)
     assert "too small for a band of 16 x 10" in outcome.reason
-    assert outcome.png == b""
+    assert outcome.pngs == ()
 
 
 def test_filters_differ(images):
     image = images(1, 3, 16, 16)[0]
-    results = {bytes(done(image, width=6, height=6, resize_filter=name).png) for name in ("lanczos", "box", "bilinear")}
+    results = {
+        bytes(done(image, width=6, height=6, resize_filter=name).pngs[0]) for name in ("lanczos", "box", "bilinear")
+    }
     assert len(results) == 3
 
 
@@ -128,7 +130,7 @@ def test_turned_upright(images, orientation, kind):
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", Unreadable("the disk is gone")])
 def test_faults_are_told_not_raised(data):
     outcome = done(data)
-    assert outcome.png == b""
+    assert outcome.pngs == ()
     assert outcome.reason
     assert "\n" not in outcome.reason
 

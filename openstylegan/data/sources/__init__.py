@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from openstylegan.data.lmdb_storage import is_lmdb_path
 from openstylegan.data.sources.cifar import is_cifar10, open_cifar10
 from openstylegan.data.sources.lsun import is_lmdb, open_lmdb
 from openstylegan.data.sources.mnist import is_mnist, open_mnist
-from openstylegan.data.sources.pictures import is_zip, open_folder, open_zip
+from openstylegan.data.sources.pictures import has_sizes, is_zip, open_folder, open_sizes, open_zip
 from openstylegan.data.sources.record import Source
 from openstylegan.data.sources.tfrecord import is_tfrecord, open_tfrecord
 from openstylegan.errors import InputError
 
 SOURCES: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
+    "multi-resolution LMDB": (has_sizes, open_sizes),
     "LSUN LMDB folder": (is_lmdb, open_lmdb),
     "TFRecord folder": (is_tfrecord, open_tfrecord),
     "folder of pictures": (Path.is_dir, open_folder),
@@ -28,7 +30,7 @@ SOURCES: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Source]]] = {
 def open_source(path: str | os.PathLike[str]) -> Source:
     """The source at `path`. Raises `InputError` when nothing is there or nothing of a known kind."""
     found = Path(path).expanduser()
-    if not found.exists():
+    if not found.exists() and not is_lmdb_path(found):
         raise InputError(f"expected pictures at {found}, but nothing is there; check the path")
     for matches, open_it in SOURCES.values():
         if matches(found):

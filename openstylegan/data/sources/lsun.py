@@ -5,24 +5,13 @@ Differs from StyleGAN2-ADA: pictures are decoded by Pillow instead of OpenCV.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from openstylegan.data.environment import environment
 from openstylegan.data.sources.record import Record, Source, reading
 from openstylegan.errors import InputError
-
-
-def lmdb_module() -> ModuleType:
-    """The lmdb package. Raises `InputError` when it is not installed."""
-    try:
-        return importlib.import_module("lmdb")
-    except ImportError as error:
-        raise InputError(
-            "reading an LMDB needs the package lmdb, which is not installed; pip install openstylegan[lmdb]"
-        ) from error
 
 
 def is_lmdb(path: Path) -> bool:
@@ -31,12 +20,10 @@ def is_lmdb(path: Path) -> bool:
 
 
 def open_environment(path: Path) -> Any:
-    """The LMDB at `path`, read-only and without a lock file (the folder may be read-only too)."""
-    lmdb = lmdb_module()
+    """The LMDB at `path`, for reading. Raises `InputError`."""
     if not (path / "data.mdb").is_file():
         raise InputError(f"expected data.mdb in the LMDB folder {path}, but it is not there; unpack the archive again")
-    with reading(path, "an LMDB"):
-        return lmdb.open(str(path), readonly=True, lock=False, readahead=True, max_readers=1)
+    return environment(path)
 
 
 def records(environment: Any, path: Path) -> Iterator[Record]:

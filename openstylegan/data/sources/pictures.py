@@ -1,4 +1,4 @@
-"""A folder or a ZIP of pictures, with the labels of its `dataset.json` where it has one.
+"""A folder, a ZIP or a multi-resolution LMDB of pictures, with the labels of its `dataset.json` where it has one.
 
 Folders are sorted path component by component, ZIPs as plain strings, as StyleGAN2-ADA's tool does.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from openstylegan.data.decode import is_picture
 from openstylegan.data.labels import LABEL_FILE, Label, class_names, parse_dataset_json
+from openstylegan.data.lmdb_storage import is_lmdb_path, is_multi_resolution, open_lmdb_storages
 from openstylegan.data.sources.record import FileReference, Record, Source, Unreadable
 from openstylegan.data.storage import FolderStorage, Storage, ZipStorage
 from openstylegan.errors import InputError
@@ -21,6 +22,11 @@ def is_zip(path: Path) -> bool:
         return False
     with open(path, "rb") as file:
         return file.read(4) in (b"PK\3\4", b"PK\5\6") or path.suffix.lower() == ".zip"
+
+
+def has_sizes(path: Path) -> bool:
+    """A multi-resolution LMDB, or one of its sizes."""
+    return is_lmdb_path(path) and is_multi_resolution(path if path.is_dir() else path.parent)
 
 
 def own_labels(storage: Storage) -> tuple[Mapping[str, Label], list[str]]:
@@ -56,8 +62,16 @@ def open_zip(path: Path) -> Source:
     return Source("ZIP", path, zip_records(storage, names, labels), len(names), classes, others)
 
 
-def zip_records(storage: ZipStorage, names: Sequence[str], labels: Mapping[str, Label]) -> Iterator[Record]:
-    """The files of a ZIP as records; a damaged entry becomes one that says why."""
+def open_sizes(path: Path) -> Source:
+    """The largest size of a multi-resolution LMDB, or the size that `path` names."""
+    storage = open_lmdb_storages(path)[-1]
+    names, _ = split_names(storage.names)
+    labels, classes = own_labels(storage)
+    return Source("multi-resolution LMDB", path, zip_records(storage, names, labels), len(names), classes)
+
+
+def zip_records(storage: Storage, names: Sequence[str], labels: Mapping[str, Label]) -> Iterator[Record]:
+    """The files of a ZIP or an LMDB as records; a damaged entry becomes one that says why."""
     for index, name in enumerate(names):
         try:
             data: bytes | Unreadable = storage.read(name)
