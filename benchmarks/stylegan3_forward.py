@@ -1,6 +1,7 @@
 """What share of the processor's convolution peak StyleGAN3's generators reach, and how much faster they train.
 
-    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 3] [--step]
+    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--form plain products compiled]
+        [--rounds 3] [--step]
 
 One picture of 256 px (T with channel_base 8192, R with 16384 and twice the channels at most). The share is (useful
 floating-point operations) / (process CPU seconds x peak); useful are the dense convolutions and the fewest products
@@ -62,22 +63,24 @@ def useful_operations(layer: AliasFreeLayer) -> float:
     return 2.0 * (convolution + channels * filters)
 
 
-def measure(G: StyleGAN3Generator, precision: str, rounds: int) -> dict[str, tuple[float, float, float]]:
+def measure(
+    G: StyleGAN3Generator, precision: str, chosen: list[str], rounds: int
+) -> dict[str, tuple[float, float, float]]:
     """By form: median CPU seconds, peak (operations per CPU second) and their product."""
     ws, dtype = G.mapping(torch.randn(1, G.z_dim), None), PRECISIONS[precision]
-    found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms()}
+    found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms() if form in chosen}
     weights = {form: nullcontext() if form == "plain" else FrozenWeights() for form in forms()}
     set_precision(G, precision)
     for round_ in range(rounds + 1):
         before = convolution_peak(dtype)
-        for form, way in forms().items():
-            with way, weights[form], torch.no_grad():
+        for form, results in found.items():
+            with forms()[form], weights[form], torch.no_grad():
                 began = time.process_time()
                 G.synthesis(ws)
                 seconds = time.process_time() - began
             after = convolution_peak(dtype)
             if round_ > 0:  # the first round warms up
-                found[form].append((seconds, max(before, after)))
+                results.append((seconds, max(before, after)))
             before = after
     return {form: medians(results) for form, results in found.items()}
 
@@ -88,7 +91,7 @@ def medians(results: list[tuple[float, float]]) -> tuple[float, float, float]:
     return statistics.median(seconds), statistics.median(peaks), statistics.median(s * p for s, p in results)
 
 
-def print_forward(configs: list[str], precisions: list[str], rounds: int) -> None:
+def print_forward(configs: list[str], precisions: list[str], chosen: list[str], rounds: int) -> None:
     """The table of shares."""
     print("| generator | precision | form | CPU-s an image | GFLOP | peak, GFLOP/CPU-s | share | goal |")
     print("|---|---|---|---|---|---|---|---|")
@@ -96,7 +99,7 @@ def print_forward(configs: list[str], precisions: list[str], rounds: int) -> Non
         G = generator(config)
         operations = sum(map(useful_operations, G.synthesis.layers))
         for precision in precisions:
-            for form, (seconds, peak, work) in measure(G, precision, rounds).items():
+            for form, (seconds, peak, work) in measure(G, precision, chosen, rounds).items():
                 goal = f"{GOALS[config, precision, form]} %" if (config, precision, form) in GOALS else ""
                 print(
                     f"| {config}-256 | {precision} | {form} | {seconds:.3f} | {operations / 1e9:.1f} "
@@ -142,6 +145,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="+", choices=list(CONFIGS), default=list(CONFIGS))
     parser.add_argument("--precision", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
+    parser.add_argument(
+        "--form", nargs="+", choices=["plain", "products", "compiled"], default=["products", "compiled"]
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--step", action="store_true")
@@ -151,7 +157,7 @@ def main() -> None:
     if arguments.step:
         print_step(arguments.rounds)
     else:
-        print_forward(arguments.config, arguments.precision, arguments.rounds)
+        print_forward(arguments.config, arguments.precision, arguments.form, arguments.rounds)
 
 
 if __name__ == "__main__":

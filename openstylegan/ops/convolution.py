@@ -19,6 +19,7 @@ from torch import Tensor
 
 from openstylegan.ops.few_pixels import correlate_few_pixels, few_pixels_pay
 from openstylegan.ops.frozen import derived
+from openstylegan.ops.layouts import copy_pixels
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
 
 WINOGRAD_CHANNELS = 256
@@ -184,7 +185,7 @@ def interleaved(
             source_y, target_y = _phase(phase_y, up[1], crop[1], x.shape[2] + pad[0], height)
             source_x, target_x = _phase(phase_x, up[0], crop[0], x.shape[3] + pad[1], width)
             part = convolve(x, taps, padding=pad, **options)
-            y[:, :, target_y, target_x] = part[:, :, source_y, source_x]
+            copy_pixels(y[:, :, target_y, target_x], part[:, :, source_y, source_x])
     return y
 
 

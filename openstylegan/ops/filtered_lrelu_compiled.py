@@ -256,7 +256,7 @@ def _column_tables(
     tables.made.col_most = most = max(max(map(len, columns)), 1)
 
     def table(value: Callable[[int, int], float], dtype: type) -> Array:
-        filled = np.zeros((len(at), most), dtype)
+        filled: Array = np.zeros((len(at), most), dtype)
         for phase, chosen in enumerate(columns):
             filled[phase, : len(chosen)] = [value(phase, tap) for tap in chosen]
         return filled

@@ -36,3 +36,22 @@ extern "C" void transpose(const void *from, void *to, int samples, int rows, int
         }
     });
 }
+
+// Pictures whose pixels are `bytes` long each and lie anywhere: strides in bytes.
+struct Pixels {
+    char *start;
+    int64_t of_sample, of_row, of_pixel;
+};
+
+extern "C" void copy_pixels(const Pixels *to, const Pixels *from, int samples, int rows, int columns, int bytes,
+                            int threads) {
+    in_threads(samples * rows, threads, [=](int begin, int end) {
+        for (int number = begin; number < end; number++) {
+            const int sample = number / rows, row = number % rows;
+            char *target = to->start + sample * to->of_sample + row * to->of_row;
+            const char *source = from->start + sample * from->of_sample + row * from->of_row;
+            for (int k = 0; k < columns; k++)
+                std::memcpy(target + k * to->of_pixel, source + k * from->of_pixel, bytes);
+        }
+    });
+}

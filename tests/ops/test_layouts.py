@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from openstylegan.ops.layouts import to_channels_last, to_planes
+from openstylegan.ops.layouts import copy_pixels, to_channels_last, to_planes
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -30,3 +30,14 @@ def test_other_layouts_are_copied() -> None:
     assert torch.equal(to_channels_last(x), x)
     assert torch.equal(to_planes(x), x)
     assert to_planes(x).is_contiguous()
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_parts_of_pictures_are_copied(channels_last: bool) -> None:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    y = torch.zeros(2, 5, 9, 8).contiguous(memory_format=layout)
+    x = torch.randn(2, 5, 6, 5).contiguous(memory_format=layout)
+    copy_pixels(y[:, :, 1::2, ::2], x[:, :, 1:5, :4])
+    want = torch.zeros(2, 5, 9, 8)
+    want[:, :, 1::2, ::2] = x[:, :, 1:5, :4]
+    assert torch.equal(y, want)
