@@ -25,6 +25,8 @@ def generate(
     projected_w: Path | None = None,
     translate: Annotated[str, Parameter(allow_leading_hyphen=True)] = "0,0",
     rotate: Annotated[float, Parameter(allow_leading_hyphen=True)] = 0.0,
+    scales: str | None = None,
+    scale_columns: int | None = None,
     batch: int = 1,
     grid_columns: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -53,6 +55,10 @@ def generate(
         How far the picture is moved, X,Y in widths to the right and heights down (StyleGAN3).
     rotate
         Degrees by which it is turned first, counter-clockwise (StyleGAN3).
+    scales
+        Of a network with a picture at every resolution, those that are shown: widths such as 8,64, or all.
+    scale_columns
+        How many of them in a row (all).
     batch
         Pictures drawn at a time.
     grid_columns
@@ -63,12 +69,14 @@ def generate(
     from openstylegan.cli.open_generator import open_generator
     from openstylegan.sampling.generate import generate as make
     from openstylegan.sampling.latents import parse_range
+    from openstylegan.sampling.scales import scales_shown
 
     if seeds is None and projected_w is None:
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
     G = open_generator(network, None if class_idx == "all" else class_idx, device)
+    G = scales_shown(G, scales, scale_columns)
     if projected_w is not None and seeds is not None:
         print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
     keep = len(numbers) <= LARGEST_GRID

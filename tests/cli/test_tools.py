@@ -22,6 +22,7 @@ from openstylegan.snapshot import write_snapshot
 OPTIONS = {
     "plain": ("stylegan2", {"synthesis_kwargs": {"channel_base": 64, "channel_max": 4}}),
     "classes": ("stylegan2", {"c_dim": 3, "synthesis_kwargs": {"channel_base": 64, "channel_max": 4}}),
+    "scales": ("msg_stylegan", {"channel_base": 64, "channel_max": 4, "num_layers": 2}),
     "alias_free": ("stylegan3", {"channel_base": 128, "channel_max": 4}),
 }
 
@@ -152,6 +153,24 @@ def test_seeds_left_over_are_told(networks: Path, tmp_path: Path, capsys: pytest
     assert "2 of 10 seeds are used" in capsys.readouterr().out
 
 
+def test_scales_in_pictures_and_along_a_walk(networks: Path, tmp_path: Path) -> None:
+    line = "generate --network NET/scales.safetensors --seeds 1,2 --scales 4,16 --scale-columns 1 --outdir OUT"
+    assert run(networks, tmp_path, line) == 0
+    with Image.open(tmp_path / "out" / "seed0001.png") as picture:
+        assert picture.size == (16, 32)
+    line = "video --network NET/scales.safetensors --num-points 3 --transition-points 2 --smoothing 0.5"
+    assert (
+        run(
+            networks,
+            tmp_path,
+            f"{line} --random-state 9 --scales all --resize 20x60 --noise-mode random --output OUT/a.gif",
+        )
+        == 0
+    )
+    with Image.open(tmp_path / "out" / "a.gif") as film:
+        assert film.size == (60, 20) and film.n_frames == 6
+
+
 def test_a_class_without_effect_is_told(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(networks, tmp_path, "style-mixing --network {PLAIN} --rows 1 --cols 2 --class 1 --outdir OUT") == 0
     assert "--class is ignored" in capsys.readouterr().out
@@ -184,6 +203,20 @@ def test_a_class_without_effect_is_told(networks: Path, tmp_path: Path, capsys: 
         ("project --network NET/classes.safetensors --target NET/tom.png --outdir OUT", "--class"),
         ("video --network {PLAIN} --seeds 0-2 --grid 2x1 --output OUT/a.gif", "divisible by the 2"),
         ("video --network {PLAIN} --seeds 0-2 --grid 2 --output OUT/a.gif", "WIDTHxHEIGHT"),
+        ("video --network {PLAIN} --output OUT/a.gif", "--num-points, got neither"),
+        ("video --network {PLAIN} --seeds 0 --num-points 2 --output OUT/a.gif", "got both"),
+        (
+            "video --network {PLAIN} --seeds 0 --smoothing 2 --output OUT/a.gif",
+            "--smoothing has no effect without",
+        ),
+        (
+            "video --network {PLAIN} --num-points 2 --w-frames 2 --output OUT/a.gif",
+            "--w-frames has no effect without",
+        ),
+        ("video --network {PLAIN} --seeds 0 --resize 3 --output OUT/a.gif", "--resize: expected HEIGHTxWIDTH"),
+        ("video --network {PLAIN} --seeds 0 --scales all --output OUT/a.gif", "makes one"),
+        ("generate --network {PLAIN} --seeds 0 --scale-columns 2 --outdir OUT", "no effect without --scales"),
+        ("generate --network NET/scales.safetensors --seeds 0 --scales 5 --outdir OUT", "some of 4, 8, 16"),
         ("video --network {PLAIN} --seeds 0-2 --bitrate fast --output OUT/a.gif", "--bitrate"),
         ("video --network {PLAIN} --seeds 0-2 --output OUT/a.mov", "ends in .mp4, .gif, .webp"),
         ("video --network {PLAIN} --seeds 0-2 --fps 60 --output OUT/a.gif", "1 to 50"),
