@@ -1,7 +1,7 @@
 """What share of the processor's convolution peak StyleGAN3's generators reach, and how much faster they train.
 
-    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--form plain products compiled]
-        [--rounds 3] [--step]
+    python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 3] [--step]
+        [--form plain products compiled]
 
 One picture of 256 px (T with channel_base 8192, R with 16384 and twice the channels at most). The share is (useful
 floating-point operations) / (process CPU seconds x peak); useful are the dense convolutions and the fewest products
