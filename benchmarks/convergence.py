@@ -40,7 +40,7 @@ from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
 from openstylegan.errors import InputError
 from openstylegan.features import load_extractor
-from openstylegan.files import write_text
+from openstylegan.files import append_line, read_lines, write_text
 from openstylegan.images import from_uint8, tile, write_png
 from openstylegan.metrics.fid import frechet_distance
 from openstylegan.metrics.precision_recall import precision_recall
@@ -216,7 +216,7 @@ def train(config: TrainConfig, minutes: list[float], scores: Scores | None, num:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The runs that are done."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return read_lines(path)
 
 
 def cell(values: list[float]) -> str:
@@ -292,8 +292,7 @@ def main() -> None:
             config = dataclasses.replace(RECIPES[recipe](str(data), arguments.size), seed=seed)
             points, shown = train(config, arguments.minutes, scores, arguments.images)
             write_png(folder / f"{recipe}-{seed}.png", tile(shown, 16))
-            with log.open("a") as file:
-                file.write(json.dumps({**wanted, "independent": scores.other.name, "points": points}) + "\n")
+            append_line(log, json.dumps({**wanted, "independent": scores.other.name, "points": points}))
     found = [run for run in read(log) if run["size"] == arguments.size]
     text = table(found)
     if found:
