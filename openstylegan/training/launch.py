@@ -19,14 +19,17 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from openstylegan.distributed import is_distributed, is_main
 from openstylegan.errors import InputError, ProcessFailed
+from openstylegan.training.liveness import Watch, await_all, choose_interface
 from openstylegan.training.signals import Stopped, StopRequest, listen
 
 J = TypeVar("J")
 R = TypeVar("R")
 GRACE_SECONDS = 60.0
+JOIN_SECONDS = 300.0
 
 
 def under_torchrun() -> bool:
@@ -49,13 +52,20 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
-def join_group(device: str) -> None:
-    """Joins the processes that the environment names, and shares the cores with those on this machine."""
+def join_group(device: str) -> Watch:
+    """Joins the processes that the environment names, and shares the cores with those on this machine.
+
+    Returns what watches over them. Raises `ProcessFailed` when some do not come.
+    """
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if not on_gpu:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    choose_interface()
+    store, rank, count = next(rendezvous("env://"))
+    await_all(dist.PrefixStore("here", store), rank, count, JOIN_SECONDS)
+    dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=count)
+    return Watch(dist.PrefixStore("watch", store), rank, count)
 
 
 def share_path(make: Callable[[], Path]) -> Path:
@@ -76,15 +86,21 @@ def run_processes(function: Callable[[J], R], job: J, num: int, device: str = "a
     if num < 1:
         raise InputError(f"expected at least 1 process, got {num}; check --gpus")
     if under_torchrun():
-        join_group(device)
-        try:
-            return function(job)
-        finally:
-            dist.destroy_process_group()
+        return run_as_one_of_several(function, job, device)
     if num == 1:
         return function(job)
     spawn(function, job, num, device)
     return None
+
+
+def run_as_one_of_several(function: Callable[[J], R], job: J, device: str) -> R:
+    """This process's part; when another one dies, this one ends too. Raises what the function raises."""
+    watch = join_group(device)
+    try:
+        with watch:
+            return function(job)
+    finally:
+        dist.destroy_process_group()
 
 
 def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
@@ -105,10 +121,12 @@ def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
             children.append(child)
             pipes.append(ours)
         watch(children, stop)
+    reports = []
     for pipe in pipes:
         with contextlib.suppress(EOFError):  # the child closed it without a report
-            kind, text, number = pipe.recv()
-            raise_reported(kind, text, number, stop)
+            reports.append(pipe.recv())
+    for kind, text, number in sorted(reports, key=lambda report: report[0] == "lost"):
+        raise_reported(kind, text, number, stop)
     failed = [n for n, child in enumerate(children) if child.exitcode != 0]
     if failed:
         codes = ", ".join(f"process {n}: {children[n].exitcode}" for n in failed)
@@ -135,6 +153,8 @@ def raise_reported(kind: str, text: str, number: int, stop: StopRequest) -> None
     """Raises in this process what a child reported."""
     if kind == "stopped":
         raise Stopped(stop.signal or number)
+    if kind == "lost":
+        raise ProcessFailed(text)
     raise InputError(text)
 
 
@@ -156,6 +176,9 @@ def child_main(
     except InputError as error:
         pipe.send(("input", str(error), 0))
         code = 2
+    except ProcessFailed as error:  # because of what another process met, which may be reported too
+        pipe.send(("lost", str(error), 0))
+        code = 1
     except Stopped as stopped:
         pipe.send(("stopped", "", stopped.number))
         code = stopped.exit_code

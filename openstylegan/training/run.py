@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 
-from openstylegan.config import TrainConfig, to_dict
+from openstylegan.config import TrainConfig, from_dict
+from openstylegan.data.shapes import shape_in_words
 from openstylegan.distributed import barrier, is_main
 from openstylegan.errors import InputError
-from openstylegan.files import append_line
+from openstylegan.files import append_line, sha256_bytes
 from openstylegan.ops.allocator import configure_allocator
 from openstylegan.training import run_folder
 from openstylegan.training.build import Run, build_run
 from openstylegan.training.checkpoint import latest_checkpoint, read_checkpoint
 from openstylegan.training.launch import pick_device, run_processes, share_path, under_torchrun
+from openstylegan.training.liveness import check_alike
 from openstylegan.training.loop import train_loop
 from openstylegan.training.progress import Progress
 from openstylegan.training.signals import StopRequest, listen
@@ -122,6 +124,7 @@ def run_job(job: Job) -> Path:
     device = job.open_device()
     folder = job.open_folder()
     run = build_run(job.config, device, folder)
+    check_alike("pictures", description_of(run))
     log = log_to(folder)
     if job.resume:
         restore(run, folder, log)
@@ -148,6 +151,13 @@ def run_job(job: Job) -> Path:
     return folder
 
 
+def description_of(run: Run) -> str:
+    """What of a dataset must be the same for all processes, on whatever machine: number, shape, labels and names."""
+    data = run.dataset
+    names = sha256_bytes("\n".join(data.names).encode("utf-8", "surrogateescape"))[:8]
+    return f"{len(data)} of {shape_in_words(data.image_shape)}, labels of length {data.label_dim}, names {names}"
+
+
 def begin(run: Run, folder: Path, job: Job, log: Callable[[str], None]) -> None:
     """Takes the weights that a new run begins with, and writes what the run is. Raises `InputError`."""
     lines = begin_with_weights(run)
@@ -168,7 +178,7 @@ def restore(run: Run, folder: Path, log: Callable[[str], None]) -> None:
             f"expected the pictures that the run began with (hash {stored[:12]}), got others ({own[:12]}) at "
             f"{run.config.data.path}; put them back or start a new run"
         )
-    if about["config"] != to_dict(run.config):
+    if from_dict(TrainConfig, about["config"]) != run.config:
         raise InputError(f"{folder}'s config.json differs from its checkpoint's; start a new run for other options")
     if is_main():
         run_folder.cut_logs(folder, run.state.counters.logs)
