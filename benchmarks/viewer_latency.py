@@ -24,7 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from viewing import Viewer, chromium, viewing
 
 from openstylegan.files import write_json
@@ -130,7 +129,7 @@ def main() -> int:
             page, first = through_browser(browser, viewer, arguments.seconds)
             socket = through_socket(viewer, arguments.seconds)
     result = {"page": page, "socket": socket, "first_picture_s": round(first - viewer.torch_at, 2)}
-    print(f"{arguments.resolution} px, the demo's widths, {torch.get_num_threads()} threads\n")
+    print(f"{arguments.resolution} px, the demo's widths, {os.cpu_count()} cores\n")
     print("| | pictures a second | median, ms | 95 %, ms |\n|---|---|---|---|")
     for name, found in (("slider to pixels, through Chromium", page), ("view to picture, plain client", socket)):
         print(f"| {name} | {found['frames_per_second']} | {found['p50_ms']} | {found['p95_ms']} |")
