@@ -4,7 +4,7 @@
 
 - stylegan2-ada: the demo's recipe (StyleGAN2-ADA, arXiv 2006.06676, cut to the budget).
 - fastgan-lite: FastGAN-lite at an eighth of its width against a projected discriminator (arXiv 2111.01007).
-- projected-small: a StyleGAN2 generator against that discriminator, the configuration of that name.
+- projected-stylegan2: the demo's StyleGAN2 generator against that discriminator, without batch normalisation in it.
 - trial: an earlier attempt with FastGAN-lite, features at 96 px and z of 256: the yardstick.
 
 The clock is the process CPU time of training steps without scoring; a minute is one of a machine of two cores, 120
@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from openstylegan.config import Component, EmaConfig, PlayerConfig, TrainConfig
+from openstylegan.config import Component, DataConfig, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
 from openstylegan.errors import InputError
@@ -46,7 +46,7 @@ from openstylegan.metrics.fid import frechet_distance
 from openstylegan.metrics.precision_recall import precision_recall
 from openstylegan.metrics.statistics import moments_of
 from openstylegan.ops.allocator import configure_allocator
-from openstylegan.presets import demo, projected_small
+from openstylegan.presets import demo
 from openstylegan.sampling.measured import NumberedSampler
 from openstylegan.training.build import Run, build_run
 from openstylegan.training.loop import train_step
@@ -69,38 +69,49 @@ def stylegan2_ada(data: str, size: int) -> TrainConfig:
     return demo.make_config(dataclasses.replace(demo.OPTIONS, minutes=None), data, size)
 
 
-def small(data: str, size: int) -> TrainConfig:
-    """The configuration of that name."""
-    return projected_small.make_config(projected_small.SmallOptions(mirror=True), data, size)
+def projected(data: str, generator: PlayerConfig, lr: float, batch: int, **options: Any) -> TrainConfig:
+    """A generator against a projected discriminator whose small discriminators have the rate `lr`."""
+    return TrainConfig(
+        data=DataConfig(data, xflip=True),
+        generator=generator,
+        discriminator=PlayerConfig(Component("projected", {"width": 64, **options}), lr=lr),
+        phases=(
+            PhaseConfig("Gmain", "G", (Component("hinge_g"),), updates_statistics=False),
+            PhaseConfig("Dmain", "D", (Component("hinge_d"),)),
+        ),
+        schedule=Component("constant", {"batch_size": batch, "batch_gpu": batch}),
+        augment=Component("diffaugment", {"policy": "translation"}),
+        ema=EmaConfig(1.0, 0.05),
+        style_mixing_prob=0.0,
+        precision="bfloat16",
+    )
+
+
+def fastgan(z_dim: int) -> PlayerConfig:
+    """FastGAN-lite at an eighth of its width."""
+    return PlayerConfig(Component("fastgan", {"z_dim": z_dim, "ngf": 16, "lite": True}), lr=1e-3)
 
 
 def fastgan_lite(data: str, size: int) -> TrainConfig:
-    """FastGAN-lite in place of the StyleGAN2 generator, with rates that suit it."""
-    config = small(data, size)
-    generator = PlayerConfig(Component("fastgan", {"z_dim": 64, "ngf": 16, "lite": True}), lr=1e-3)
-    return dataclasses.replace(
-        config, generator=generator, discriminator=dataclasses.replace(config.discriminator, lr=5e-4)
-    )
+    """Features at 64 px, z of 64."""
+    return projected(data, fastgan(64), 5e-4, 8, feature_side=64)
+
+
+def projected_stylegan2(data: str, size: int) -> TrainConfig:
+    """The demo's generator, and small discriminators without batch normalisation."""
+    generator = dataclasses.replace(stylegan2_ada(data, size).generator, lr=0.003)
+    return projected(data, generator, 1e-3, 16, feature_side=64, norm=False)
 
 
 def trial(data: str, size: int) -> TrainConfig:
     """The yardstick."""
-    config = fastgan_lite(data, size)
-    judge = Component("projected", {"width": 64, "feature_side": 96})
-    return dataclasses.replace(
-        config,
-        generator=PlayerConfig(Component("fastgan", {"z_dim": 256, "ngf": 16, "lite": True}), lr=1e-3),
-        discriminator=PlayerConfig(judge, lr=5e-4),
-        schedule=Component("constant", {"batch_size": 8, "batch_gpu": 8}),
-        augment=Component("diffaugment", {"policy": "translation"}),
-        ema=EmaConfig(1.0, 0.05),
-    )
+    return projected(data, fastgan(256), 5e-4, 8, feature_side=96)
 
 
 RECIPES: dict[str, Callable[[str, int], TrainConfig]] = {
     "stylegan2-ada": stylegan2_ada,
     "fastgan-lite": fastgan_lite,
-    "projected-small": small,
+    "projected-stylegan2": projected_stylegan2,
     "trial": trial,
 }
 

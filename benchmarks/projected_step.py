@@ -27,7 +27,7 @@ from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
 from openstylegan.files import write_json
 from openstylegan.ops.allocator import configure_allocator
-from openstylegan.presets import projected_gan, projected_small
+from openstylegan.presets import projected_gan
 from openstylegan.training.build import build_run
 from openstylegan.training.loop import train_step
 
@@ -40,9 +40,15 @@ CASES: dict[str, Callable[[str], TrainConfig]] = {
     "fastgan_lite": lambda data: projected_gan.make_config(
         projected_gan.Options(cfg="fastgan_lite", batch=BATCH), data, SIDE
     ),
-    "projected-small": lambda data: projected_small.make_config(projected_small.SmallOptions(), data, SIDE),
+    "fastgan-lite, small": lambda data: with_overrides(
+        projected_gan.make_config(projected_gan.Options(cfg="fastgan_lite", batch=2 * BATCH), data, SIDE),
+        {
+            "generator.network.options": {"z_dim": 64, "ngf": 16, "lite": True},
+            "discriminator.network.options": {"width": 64, "feature_side": 64},
+        },
+    ),
 }
-"""By name; the second is the recipe for few pictures on a CPU."""
+"""By name; the second is thin, with features at 64 px."""
 
 
 class Recorder(TorchDispatchMode):

@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from openstylegan.errors import InputError
-from openstylegan.presets import (
-    demo,
-    msg_stylegan,
-    plain,
-    projected_gan,
-    projected_small,
-    stylegan1,
-    stylegan2_ada,
-    stylegan3,
-)
+from openstylegan.presets import demo, msg_stylegan, plain, projected_gan, stylegan1, stylegan2_ada, stylegan3
 from openstylegan.presets.base import Preset
 from openstylegan.registry import lookup
 
@@ -34,7 +25,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "fastgan": (projected_gan.PRESET,),
     "fastgan_lite": (projected_gan.PRESET,),
     "projected-stylegan2": (projected_gan.STYLE_PRESET,),
-    "projected-small": (projected_small.PRESET,),
     "stylegan1": (stylegan1.PRESET,),
     "msg-stylegan": (msg_stylegan.PRESET,),
     "plain": (plain.PRESET,),
