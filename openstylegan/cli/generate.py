@@ -20,6 +20,8 @@ def generate(
     seeds: str | None = None,
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
+    w_samples: int | None = None,
+    size: int | None = None,
     class_idx: Annotated[int | Literal["all"] | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     projected_w: Path | None = None,
@@ -45,6 +47,10 @@ def generate(
         Truncation psi: 1 leaves w as it is, smaller moves it to the average.
     truncation_cutoff
         How many of the first layers are truncated (all).
+    w_samples
+        Latents from which the average w is estimated (the network's own average).
+    size
+        Width in pixels at which a network that grows draws (the size it has grown to).
     class_idx
         Class of a conditional network; all makes a folder and a grid of each.
     noise_mode
@@ -75,7 +81,7 @@ def generate(
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
-    G = open_generator(network, None if class_idx == "all" else class_idx, device)
+    G = open_generator(network, None if class_idx == "all" else class_idx, device, size)
     G = scales_shown(G, scales, scale_columns)
     if projected_w is not None and seeds is not None:
         print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
@@ -88,6 +94,7 @@ def generate(
             folder,
             trunc=trunc,
             truncation_cutoff=truncation_cutoff,
+            w_samples=w_samples,
             class_idx=own_class,
             noise_mode=noise_mode,
             projected_w=projected_w,
@@ -101,7 +108,8 @@ def generate(
     if not keep:
         print(f"openstylegan: no grid.png, for there are more than {LARGEST_GRID} pictures")
     _, height, width = G.image_shape
-    print(f"{num} pictures of {width}x{height} in {outdir}")
+    shrink = 1 if size is None else width // size
+    print(f"{num} pictures of {width // shrink}x{height // shrink} in {outdir}")
 
 
 def places(class_idx: int | Literal["all"] | None, c_dim: int, outdir: Path) -> list[tuple[int | None, Path]]:

@@ -27,6 +27,7 @@ def samples(
     psi: str = "1",
     mixing: str = "0",
     w_samples: int | None = None,
+    size: int | None = None,
     class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     seed: int = 0,
@@ -51,6 +52,8 @@ def samples(
         Probabilities that a picture mixes two styles, a grid each: 0,0.9.
     w_samples
         Estimate the mean style from so many latents (20000), instead of the network's running mean.
+    size
+        Width in pixels at which a network that grows draws (the size it has grown to).
     class_idx
         Class of a conditional network (random ones).
     noise_mode
@@ -66,11 +69,11 @@ def samples(
     from openstylegan.cli.train import parse_grid
     from openstylegan.sampling.samples import SampleOptions, write_samples
 
-    size = parse_grid(grid)
-    assert size is not None
+    shape = parse_grid(grid)
+    assert shape is not None
     options = SampleOptions(
-        columns=size[0],
-        rows=size[1],
+        columns=shape[0],
+        rows=shape[1],
         repeat=repeat,
         psi=parse_numbers(psi, "psi"),
         mixing=parse_numbers(mixing, "mixing"),
@@ -80,5 +83,5 @@ def samples(
         seed=seed,
         batch=batch,
     )
-    G = open_generator(network, class_idx, device)
+    G = open_generator(network, class_idx, device, size)
     print(f"samples in {write_samples(G, outdir, options, {'network': network})}")

@@ -16,6 +16,7 @@ def style_mixing(
     outdir: Path,
     styles: str | None = None,
     trunc: float = 1.0,
+    size: int | None = None,
     class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     batch: int = 1,
@@ -37,6 +38,8 @@ def style_mixing(
         Layers taken from the column: 0-6 when nothing is said (all, where a network has fewer).
     trunc
         Truncation psi: 1 leaves w as it is, smaller moves it to the average.
+    size
+        Width in pixels at which a network that grows draws (the size it has grown to).
     class_idx
         Class of a conditional network.
     noise_mode
@@ -52,7 +55,7 @@ def style_mixing(
 
     row_seeds, col_seeds = parse_range(rows), parse_range(cols)
     layers = None if styles is None else parse_range(styles)
-    G = open_generator(network, class_idx, device)
+    G = open_generator(network, class_idx, device, size)
     make(
         G,
         row_seeds,

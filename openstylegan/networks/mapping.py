@@ -87,7 +87,7 @@ class StyleMapping(nn.Module):
     def truncate(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
         """lerp(w_avg, ws, psi), for the first `cutoff` layers only when given. ws is [N, num_ws, w_dim]."""
         if not self.tracks_w:
-            raise InputError(f"expected truncation_psi 1, got {psi}; this mapping keeps no w_avg")
+            raise InputError(f"expected truncation_psi 1, got {psi}; this mapping keeps no w_avg (see --w-samples)")
         truncated = self.w_avg.lerp(ws, psi)
         return truncated if cutoff is None else torch.cat([truncated[:, :cutoff], ws[:, cutoff:]], dim=1)
 

@@ -20,6 +20,7 @@ from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
 from openstylegan.sampling.labels import one_hot
 from openstylegan.sampling.latents import latents
+from openstylegan.sampling.mean_style import mean_style, toward
 from openstylegan.sampling.transform import moved
 
 NoiseMode = Literal["const", "random", "none"]
@@ -36,10 +37,13 @@ def ws_of_seeds(
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
     class_idx: int | None = None,
+    mean: Tensor | None = None,
 ) -> Tensor:
-    """ws [n, num_ws, w_dim] of `seeds`, truncated. Raises `InputError`."""
+    """ws [n, num_ws, w_dim] of `seeds`, truncated towards the network's own average or `mean`. Raises `InputError`."""
     device = next(G.parameters()).device
     z, c = latents(seeds, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(seeds)).to(device)
+    if mean is not None:
+        return toward(G.mapping(z, c), mean, trunc, truncation_cutoff)
     return G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
 
 
@@ -52,6 +56,7 @@ def images_of_seeds(
     class_idx: int | None = None,
     noise_mode: NoiseMode = "const",
     batch: int = 1,
+    mean: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Yields uint8 pictures [n, C, H, W], at most `batch` at a time, in the order of `seeds`.
 
@@ -61,7 +66,7 @@ def images_of_seeds(
         raise InputError(f"expected a truncation cutoff from 0 to {G.num_ws} layers, got {truncation_cutoff}")
     for start in range(0, len(seeds), batch):
         part = list(seeds[start : start + batch])
-        yield draw(G, ws_of_seeds(G, part, trunc, truncation_cutoff, class_idx), noise_mode, part)
+        yield draw(G, ws_of_seeds(G, part, trunc, truncation_cutoff, class_idx, mean), noise_mode, part)
 
 
 @torch.no_grad()
@@ -103,6 +108,7 @@ def generate(
     *,
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
+    w_samples: int | None = None,
     class_idx: int | None = None,
     noise_mode: NoiseMode = "const",
     projected_w: str | os.PathLike[str] | None = None,
@@ -117,9 +123,12 @@ def generate(
     `network` is a file, a run folder, a URL or a generator. With `outdir`, each picture is written as it is made
     (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. `translate` (in picture widths and heights, to
     the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. `keep` False is for more
-    pictures than memory holds: they are only written, none is returned, and there is no grid. Raises `InputError`.
+    pictures than memory holds: they are only written, none is returned, and there is no grid. `w_samples`: the mean
+    that `trunc` moves w to is estimated from so many latents. Raises `InputError`.
     """
     G = generator_of(network)
+    if w_samples is not None and (trunc == 1 or projected_w is not None):
+        raise InputError("expected pictures of seeds and --trunc other than 1 with --w-samples; leave it out")
     if batch < 1 or (grid_columns is not None and grid_columns < 1):
         raise InputError(f"expected a batch and grid columns of at least 1, got {batch} and {grid_columns}")
     if projected_w is not None:
@@ -130,7 +139,9 @@ def generate(
         if not seeds:
             raise InputError("expected at least one seed; give --seeds 0-35 or --projected-w FILE")
         names = [f"seed{seed:04d}.png" for seed in seeds]
-        batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch)
+        labels = one_hot(class_idx, G.c_dim, 1)
+        mean = None if w_samples is None else mean_style(G, labels, w_samples)
+        batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch, mean)
     with moved(G, translate, rotate), FrozenWeights():
         kept = written(batches, names, outdir, keep)
     together = torch.stack(kept) if kept else torch.empty((0, *G.image_shape), dtype=torch.uint8)
