@@ -48,7 +48,7 @@ export class CaptureSection {
       line(el("span", { class: "soft" }, "Film keyframes"), this.add, this.film, this.clear),
       line(this.frames, el("span", { class: "soft" }, "frames each"), el("label", { class: "check" }, this.closed, "back to the first")),
       line(this.cancel), this.status, this.file);
-    app.views.recorder = (view, at) => this.sample(view, at);
+    app.store.watch(() => this.sample());
     this.show();
   }
 
@@ -107,11 +107,12 @@ export class CaptureSection {
     copy(done.text, "Command");
   }
 
-  sample(view, at) {
+  /** One more place of the recorded path: of the state, not of pictures, so a slow machine films as evenly as a fast one. */
+  sample() {
     if (!this.path) return;
-    const [first] = this.path;
-    if (first && (first.view.model !== view.model || first.view.mode !== view.mode)) return;
-    this.path.push({ view, at });
+    const [{ view: first }] = this.path;
+    const view = this.app.store.view();
+    if (first.model === view.model && first.mode === view.mode) this.path.push({ view, at: performance.now() });
   }
 
   toggle() {

@@ -70,7 +70,6 @@ export class Views {
     this.outstanding = { id, at: now, changedAt: changedAt > this.lastSend ? changedAt : now };
     this.sent = view;
     this.lastSend = now;
-    this.recorder?.(view, now);
   }
 
   async receive({ header, blob }) {

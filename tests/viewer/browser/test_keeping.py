@@ -67,7 +67,7 @@ def test_a_recorded_path_becomes_a_film(desk: Any, downloads: Any) -> None:
     page.locator("#s-capture select").select_option("webp")
     page.get_by_role("button", name="Record").click()
     desk.enter("Speed in seeds a second", "5").press("Space")
-    until(lambda: float(page.input_value('input[type="number"][aria-label="x"]')) > 2)
+    until(lambda: float(page.input_value('input[type="number"][aria-label="x"]')) > 4)
     desk.press("Space")
     film = Image.open(downloads(page, lambda: page.get_by_role("button", name="Stop and film").click()))
     assert film.size == (16, 16) and film.n_frames > 5  # type: ignore[attr-defined]
