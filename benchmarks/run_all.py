@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_ALONE = {"run_all", "dockerfile", "stylegan3_page", "bmc_experiment", "viewing", "viewer_tour"}
+NOT_ALONE = {"run_all", "dockerfile", "stylegan3_page", "bmc_experiment", "convergence", "viewing", "viewer_tour"}
 
 
 def processor() -> str:
