@@ -34,8 +34,8 @@ class DataConfig:
 
     `label_source`: "dataset.json", or "folders" (the first folder is the class). `cache`: True decodes all pictures
     once into a file that is read faster, None uses such a file when there is one, False does not. `resize`: the largest
-    centred square of each picture is resized to this side in pixels, or to the nearest power of two; `channels`: 1, 3 or
-    4, to which pictures are converted (`data/sized.py`).
+    centred square of each picture is resized to this side in pixels, or to the nearest power of two; `channels`: 1, 3
+    or 4, to which pictures are converted (`data/sized.py`).
     """
 
     path: str
@@ -71,10 +71,11 @@ class PhaseConfig:
     """Terms that are stepped together, by one player, every `every` steps.
 
     A player moves in the interval of its phases that are not `lazy`. A lazy one stands for k of these moves, k being
-    `every` over that interval: that is its gain, and it corrects the player's Adam by k / (k + 1). The generator's running
-    statistics (w_avg, magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of all, StyleGAN3's of
-    the discriminator's main phase only. `fake_labels`: whether generated pictures have labels drawn at random from the
-    data, or those of the step's real pictures, as MSG-StyleGAN's discriminator sees them.
+    `every` over that interval: its gain is k, and it corrects the player's Adam by k / (k + 1). The generator's running
+    statistics (w_avg, magnitudes) follow the samples of the phases that say `updates_statistics`: StyleGAN2-ADA's of
+    all, StyleGAN3's of the discriminator's main phase only. `fake_labels`: whether generated pictures have
+    labels drawn at random from the data, or those of the step's real pictures, as MSG-StyleGAN's discriminator sees
+    them.
     """
 
     name: str
