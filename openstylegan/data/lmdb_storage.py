@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,11 +132,19 @@ class LmdbStorage:
         labels = [] if contents.label_file is None else [LABEL_FILE]
         self.names = sorted([*contents.positions, *labels])
 
+    @cached_property
+    def _environment(self) -> Any:
+        """The LMDB, opened at the first reading in a process."""
+        return environment(self.contents.folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_environment"}
+
     def _get(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a picture."""
         key = picture_key(self.size, self.contents.positions[name])
         try:
-            with environment(self.contents.folder).begin(buffers=True) as transaction:
+            with self._environment.begin(buffers=True) as transaction:
                 value = transaction.get(key)
                 data = None if value is None else bytes(value[:size])
         except Exception as error:  # lmdb.Error has no class here without the package

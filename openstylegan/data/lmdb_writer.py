@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -54,7 +53,7 @@ class LmdbWriter:
         try:
             self._env = self._open(recipe)
         except BaseException:
-            os.close(self._handle)
+            self._let_go()
             raise
         self._num_journals = self._num_stored = 0
         while (entries := self._journal(self._num_journals)) is not None:
@@ -81,10 +80,17 @@ class LmdbWriter:
             )
         return env
 
-    def _claim(self) -> int:
-        """Makes the folder and keeps other processes out, as long as this handle is open. Raises `InputError`."""
+    def _claim(self) -> int | None:
+        """Makes the folder and keeps other processes out, as long as this handle is open. Raises `InputError`.
+
+        None where the system has no such locks.
+        """
         lmdb_module()
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            import fcntl
+        except ImportError:
+            return None
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,7 +179,11 @@ class LmdbWriter:
         self._env.close()
         if not self._num_journals:
             shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._handle)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -409,3 +410,12 @@ def test_the_command(tmp_path, source, capsys):
     assert main(["dataset", "cache", str(tmp_path / "x" / "8")]) == 0
     assert open_cache(open_dataset(tmp_path / "x" / "8").content_hash) is not None
     assert main(["dataset", "verify", str(tmp_path / "x")]) == 0
+
+
+def test_a_dataset_goes_to_other_processes(tmp_path, source):
+    """Pickled, it leaves its map behind."""
+    prepare(source, tmp_path / "faces.lmdb", PrepareOptions(sizes=SIZES))
+    dataset = open_dataset(tmp_path / "faces.lmdb")
+    again = pickle.loads(pickle.dumps(dataset))
+    assert np.array_equal(again.images(range(20)), dataset.images(range(20)))
+    assert again.at_lod(1).content_hash == dataset.at_lod(1).content_hash
