@@ -33,7 +33,7 @@ from openstylegan.registry import build
 from openstylegan.snapshot import write_snapshot
 
 GOALS = {"frames_per_second": 30.0, "p95_ms": 60.0, "first_picture_s": 4.0}
-WARM, MOST_WARMING = 30, 20
+WARM, MOST_WARMING = 30, 8
 MOVE = """seconds => new Promise((resolve) => {
   const slider = document.querySelector('#s-truncate input[type="range"]');
   const canvas = document.getElementById("picture");
@@ -77,7 +77,7 @@ def through_browser(browser: Any, viewer: Viewer, seconds: float) -> tuple[dict[
     first = time.monotonic()
     # Operations may still be compiled, which is done once for a machine and takes both cores.
     for _ in range(MOST_WARMING):
-        if len(page.evaluate(MOVE, 2.0)) > 2 * WARM:
+        if len(page.evaluate(MOVE, 2.0)) > WARM:
             break
     frames = page.evaluate(MOVE, seconds)[WARM:]
     if len(frames) < WARM:
