@@ -13,6 +13,7 @@ import argparse
 import statistics
 
 import torch
+from growing_step import interleaved
 from training_step import Step, cpu_seconds
 
 from openstylegan.config import TrainConfig
@@ -47,18 +48,6 @@ class ControlledStep(PlainStep):
     bmc = "both"
 
 
-def ratios(plain: PlainStep, controlled: PlainStep, rounds: int) -> tuple[list[float], float]:
-    """CPU time of the controlled step over that of the plain one, by round, and the median of the latter in seconds."""
-    found, seconds = [], []
-    for n in range(rounds + 1):
-        order = (plain, controlled) if n % 2 else (controlled, plain)
-        spent = {step.bmc: cpu_seconds(step.main_phases) for step in order}
-        if n:  # the first round warms up
-            found.append(spent["both"] / spent["none"])
-            seconds.append(spent["none"])
-    return found, statistics.median(seconds)
-
-
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,8 +60,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"Allocator: {configure_allocator()}; {arguments.threads} thread(s).\n")
     sizes = (arguments.resolution, arguments.batch, arguments.channel_base, "float32")
-    found, seconds = ratios(PlainStep(*sizes), ControlledStep(*sizes), arguments.rounds)
-    low, middle, high = (statistics.quantiles(found, n=4)[k] for k in range(3))
+    steps = {"plain": PlainStep(*sizes).main_phases, "controlled": ControlledStep(*sizes).main_phases}
+    timings = interleaved(steps, arguments.rounds)
+    ratios = [own / other for own, other in zip(timings["controlled"], timings["plain"], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    seconds = statistics.median(timings["plain"])
     table = cpu_seconds(lambda: measure(Protocol()))
     print("| question | measured | goal |")
     print("|---|---|---|")

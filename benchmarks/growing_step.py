@@ -130,9 +130,10 @@ def report(timings: dict[str, list[float]], goal: float, batch: int) -> dict[str
     return {"medians": medians, "ratio": ratio, "goal": goal, "timings": timings}
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def compare(doc: str | None, variants: dict[str, Callable[..., Callable[[], None]]], goal: float) -> None:
+    """The command line of a benchmark: the last of `variants` (resolution, batch, channel_base -> step) against the
+    first."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--channel-base", type=int, default=8192)
@@ -143,11 +144,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"Allocator: {configure_allocator()}; {arguments.threads} thread(s).\n")
     sizes = (arguments.resolution, arguments.batch, arguments.channel_base)
-    steps = {"without growing": StraightStep(*sizes), "grown, at lod 0": GrownStep(*sizes)}
-    result = report(interleaved(dict(steps), arguments.rounds), GOAL, arguments.batch)
+    steps = {name: make(*sizes) for name, make in variants.items()}
+    result = report(interleaved(steps, arguments.rounds), goal, arguments.batch)
     if arguments.json:
         write_json(arguments.json, result)
 
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, {"without growing": StraightStep, "grown, at lod 0": GrownStep}, GOAL)

@@ -8,15 +8,9 @@ pictures is made inside the step. Process CPU time, medians of interleaved round
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-import torch
-from growing_step import GrownStep, interleaved, report
+from growing_step import GrownStep, compare
 
 from openstylegan.config import TrainConfig
-from openstylegan.files import write_json
-from openstylegan.ops.allocator import configure_allocator
 from openstylegan.presets.msg_stylegan import Options, make_config
 
 GOAL = 1.15
@@ -33,24 +27,5 @@ class MSGStep(GrownStep):
         """Nothing: the networks do not grow."""
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--channel-base", type=int, default=8192)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(f"Allocator: {configure_allocator()}; {arguments.threads} thread(s).\n")
-    sizes = (arguments.resolution, arguments.batch, arguments.channel_base)
-    steps = {"StyleGAN1": GrownStep(*sizes), "MSG-StyleGAN": MSGStep(*sizes)}
-    result = report(interleaved(dict(steps), arguments.rounds), GOAL, arguments.batch)
-    if arguments.json:
-        write_json(arguments.json, result)
-
-
 if __name__ == "__main__":
-    main()
+    compare(__doc__, {"StyleGAN1": GrownStep, "MSG-StyleGAN": MSGStep}, GOAL)
