@@ -166,6 +166,11 @@ def workers_below(process: subprocess.Popen[str]) -> list[int]:
     return [child.pid for child in below if "-u" in child.cmdline()]
 
 
+def longest() -> float:
+    """Seconds in which everything must have ended: 10, and more where processes wait for the processor."""
+    return 10 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def wait_for(condition, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -185,8 +190,8 @@ def test_a_dead_process_ends_the_run_everywhere_and_it_goes_on_exactly(hosts, jo
     (victim,) = workers_below(disturbed[1])
     os.kill(victim, signal.SIGKILL)
     killed_at = time.monotonic()
-    first, second = (ended(process, 30) for process in disturbed)
-    assert time.monotonic() - killed_at < 10
+    first, second = (ended(process, 90) for process in disturbed)
+    assert time.monotonic() - killed_at < longest()
     assert "process 1 (on " in first and ADDRESSES[1] in first and "has died" in first
     assert "rank      : 1" in second, "torchrun's own account"
     folder = the_run(tmp_path / "part")
@@ -210,10 +215,10 @@ def test_a_cut_cable_ends_both_sides(hosts, job, started) -> None:
     ip("-n", hosts[1].name, "link", "set", hosts[1].cable, "down")
     cut_at = time.monotonic()
     try:
-        first, second = (ended(process, 30) for process in started)
+        first, second = (ended(process, 90) for process in started)
     finally:
         ip("-n", hosts[1].name, "link", "set", hosts[1].cable, "up")
-    assert time.monotonic() - cut_at < 10
+    assert time.monotonic() - cut_at < longest()
     assert "process 1 (on " in first and "has been silent for 6 s" in first
     assert "process 0 (at " in second and "has been silent for 6 s" in second
     assert all(process.returncode == 1 for process in started)
