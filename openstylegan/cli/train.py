@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from openstylegan.presets import Preset
     from openstylegan.presets.base import CommonOptions
 
-RESUME_MAY_BE_TYPED_WITH = {"resume", "gpus", "device", "outdir", "data", "allow_tf32", "nobench", "build_only"}
+RESUME_MAY_BE_TYPED_WITH = {
+    "resume",
+    "gpus",
+    "device",
+    "backend",
+    "outdir",
+    "data",
+    "allow_tf32",
+    "nobench",
+    "build_only",
+}
 
 
 def train(*, arguments: TrainArguments | None = None) -> int:
@@ -246,6 +256,7 @@ def machine_of(asked: TrainArguments) -> dict[str, Any]:
     return {
         "gpus": 1 if asked.gpus is None else asked.gpus,
         "device": asked.device,
+        "backend": asked.backend,
         "allow_tf32": asked.allow_tf32,
         "cudnn_benchmark": not asked.nobench,
     }

@@ -186,6 +186,8 @@ class TrainArguments:
     """Threads that read pictures (3)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
+    """What several processes talk by (nccl between GPUs, gloo on CPUs)."""
     dry_run: Annotated[bool, Parameter(name=["--dry-run", "-n"], negative="")] = False
     """Print the whole configuration and exit."""
     build_only: Annotated[bool, Parameter(negative="")] = False

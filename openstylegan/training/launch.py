@@ -1,6 +1,6 @@
 """The processes of a run: one, several started here (`--gpus N`), or those that torchrun started.
 
-Processes on GPUs talk by NCCL, on a CPU by gloo (where they share the cores).
+Unless told otherwise, processes on GPUs talk by NCCL, on a CPU by gloo (where they share the cores).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
-def join_group(device: str) -> Watch:
+def join_group(device: str, backend: str = "auto") -> Watch:
     """Joins the processes that the environment names, and shares the cores with those on this machine.
 
     Returns what watches over them. Raises `ProcessFailed` when some do not come.
@@ -64,8 +64,17 @@ def join_group(device: str) -> Watch:
     choose_interface()
     store, rank, count = next(rendezvous("env://"))
     await_all(dist.PrefixStore("here", store), rank, count, JOIN_SECONDS)
-    dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=count)
+    dist.init_process_group(pick_backend(backend, on_gpu), store=store, rank=rank, world_size=count)
     return Watch(dist.PrefixStore("watch", store), rank, count)
+
+
+def pick_backend(name: str, on_gpu: bool) -> str:
+    """What processes talk by: nccl between GPUs and gloo on CPUs where `name` is "auto". Raises `InputError`."""
+    if name not in ("auto", "nccl", "gloo"):
+        raise InputError(f"expected backend auto, nccl or gloo, got '{name}'")
+    if name == "nccl" and not on_gpu:
+        raise InputError("expected GPUs for --backend nccl, but processes are on the CPU; use gloo, or leave it out")
+    return name if name != "auto" else "nccl" if on_gpu else "gloo"
 
 
 def share_path(make: Callable[[], Path]) -> Path:
@@ -77,25 +86,29 @@ def share_path(make: Callable[[], Path]) -> Path:
     return Path(box[0])
 
 
-def run_processes(function: Callable[[J], R], job: J, num: int, device: str = "auto") -> R | None:
+def run_processes(
+    function: Callable[[J], R], job: J, num: int, device: str = "auto", backend: str = "auto"
+) -> R | None:
     """Runs `function(job)` in `num` processes (in this one alone, or as one of torchrun's), and waits for their end.
 
     Returns what the function returns in this process, or None where it ran in others only. Raises what the function
-    raises: `InputError`, `Stopped`; or `ProcessFailed` when a process died.
+    raises: `InputError`, `Stopped`; or `ProcessFailed` when a process died. `backend`: see `pick_backend`.
     """
     if num < 1:
         raise InputError(f"expected at least 1 process, got {num}; check --gpus")
     if under_torchrun():
-        return run_as_one_of_several(function, job, device)
+        return run_as_one_of_several(function, job, device, backend)
     if num == 1:
+        if backend != "auto":
+            raise InputError(f"--backend {backend} has no effect on one process; leave it out, or see --gpus")
         return function(job)
-    spawn(function, job, num, device)
+    spawn(function, job, num, device, backend)
     return None
 
 
-def run_as_one_of_several(function: Callable[[J], R], job: J, device: str) -> R:
+def run_as_one_of_several(function: Callable[[J], R], job: J, device: str, backend: str) -> R:
     """This process's part; when another one dies, this one ends too. Raises what the function raises."""
-    watch = join_group(device)
+    watch = join_group(device, backend)
     try:
         with watch:
             return function(job)
@@ -103,10 +116,11 @@ def run_as_one_of_several(function: Callable[[J], R], job: J, device: str) -> R:
         dist.destroy_process_group()
 
 
-def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
+def spawn(function: Callable[[J], R], job: J, num: int, device: str, backend: str) -> None:
     """Starts `num` processes here and watches over them: the first that fails ends all."""
     if device != "cpu" and torch.cuda.is_available() and num > torch.cuda.device_count():
         raise InputError(f"expected at most {torch.cuda.device_count()} processes (one a GPU), got {num}; lower --gpus")
+    pick_backend(backend, device != "cpu" and torch.cuda.is_available())  # raises before anything is started
     context = multiprocessing.get_context("spawn")
     port = free_port()
     children: list[BaseProcess] = []
@@ -115,7 +129,7 @@ def spawn(function: Callable[[J], R], job: J, num: int, device: str) -> None:
     with listen(stop):
         for rank in range(num):
             ours, theirs = context.Pipe(duplex=False)
-            child = context.Process(target=child_main, args=(rank, num, port, device, function, job, theirs))
+            child = context.Process(target=child_main, args=(rank, num, port, (device, backend), function, job, theirs))
             child.start()
             theirs.close()
             children.append(child)
@@ -159,9 +173,10 @@ def raise_reported(kind: str, text: str, number: int, stop: StopRequest) -> None
 
 
 def child_main(
-    rank: int, num: int, port: int, device: str, function: Callable[[J], R], job: J, pipe: Connection
+    rank: int, num: int, port: int, where: tuple[str, str], function: Callable[[J], R], job: J, pipe: Connection
 ) -> None:
-    """One started process. It reports what a user caused to its parent, and leaves anything else as a traceback."""
+    """One started process, on the device and with the backend of `where`. It reports what a user caused to its parent,
+    and leaves anything else as a traceback."""
     os.environ.update(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
@@ -172,7 +187,7 @@ def child_main(
     )
     code = 0
     try:
-        run_processes(function, job, num, device)
+        run_processes(function, job, num, *where)
     except InputError as error:
         pipe.send(("input", str(error), 0))
         code = 2

@@ -73,6 +73,7 @@ def train(
     preset: TrainConfig | None = None,
     gpus: int = 1,
     device: str = "auto",
+    backend: str = "auto",
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
     build_only: bool = False,
@@ -88,7 +89,7 @@ def train(
     folder = None if under_torchrun() else run_folder.new_run_folder(Path(outdir), name)
     try:
         job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark, preset, build_only)
-        opened = run_processes(run_job, job, gpus, device)
+        opened = run_processes(run_job, job, gpus, device, backend)
     except InputError:
         if folder is not None:
             with contextlib.suppress(OSError):
@@ -104,6 +105,7 @@ def resume(
     *,
     gpus: int = 1,
     device: str = "auto",
+    backend: str = "auto",
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
     build_only: bool = False,
@@ -114,7 +116,7 @@ def resume(
     place = Path(folder)
     machine: dict[str, Any] = {"device": device, "allow_tf32": allow_tf32, "cudnn_benchmark": cudnn_benchmark}
     job = Job(config, place, resume=True, build_only=build_only, **machine)
-    run_processes(run_job, job, gpus, device)
+    run_processes(run_job, job, gpus, device, backend)
     return place
 
 
