@@ -19,6 +19,7 @@ from torch import Tensor
 
 from openstylegan.ops.filtered_lrelu_products import CACHED_PLANS, MIRRORED, Setting, Taps, taps_of
 from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
 
 ALIGNED = 16
 """Rows begin at multiples of so many floats, the widest vector."""
@@ -94,7 +95,7 @@ class Stage(NamedTuple):
 
 def usable(x: Tensor) -> bool:
     """Whether the compiled form can compute `x`."""
-    return x.dtype in DTYPES and native().loaded is not None
+    return x.dtype in DTYPES and readable(x) and native().loaded is not None
 
 
 def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
 
 
 def to_channels_last(x: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ class _Pixels(ctypes.Structure):
 def copy_pixels(target: Tensor, source: Tensor) -> None:
     """`target.copy_(source)` for parts [N, C, H, W] of channels-last pictures, such as every second pixel of one."""
     whole = target.stride(1) == source.stride(1) == 1 and target.dtype == source.dtype and target.shape == source.shape
-    library = native("channels_last").loaded if whole and target.device.type == "cpu" else None
+    library = native("channels_last").loaded if whole and readable(target, source) else None
     if library is None or (torch.is_grad_enabled() and (target.requires_grad or source.requires_grad)):
         target.copy_(source)
         return
@@ -52,9 +53,7 @@ def _pixels(x: Tensor) -> _Pixels:
 def _transposes(x: Tensor, contiguous: bool) -> bool:
     """Whether there is something to move, and it is done here."""
     moves = min(x.shape[1], x.shape[2] * x.shape[3]) > 1 and contiguous
-    return (
-        moves and x.device.type == "cpu" and x.dtype.itemsize in (2, 4) and native("channels_last").loaded is not None
-    )
+    return moves and readable(x) and x.dtype.itemsize in (2, 4) and native("channels_last").loaded is not None
 
 
 def _transpose(x: Tensor, y: Tensor, rows: int, columns: int) -> Tensor:

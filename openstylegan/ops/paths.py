@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from openstylegan.ops.native import PARTS, native
 
@@ -49,6 +49,13 @@ def exportable() -> bool:
 def fast(x: Tensor) -> bool:
     """Whether the op on `x` may take a faster path."""
     return x.device.type == "cpu" and not _REFERENCE.get()
+
+
+def readable(*tensors: Tensor | None) -> bool:
+    """Whether compiled code can work on the tensors: numbers in the CPU's memory, neither shapes without numbers (as
+    PyTorch's fake tensors, by which costs are predicted) nor what is being traced."""
+    plain = all(t is None or (type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu") for t in tensors)
+    return plain and not torch.compiler.is_compiling()
 
 
 def describe_paths(device: str = "cpu") -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
 
 CHANNELS = 16
 """Below, vectors along the channels would be mostly empty."""
@@ -37,7 +38,7 @@ class _Resampling(ctypes.Structure):
 def usable(x: Tensor) -> bool:
     """Whether `x` [N, C, H, W] can be resampled here, with a filter of which `separated` finds the factors."""
     large = x.shape[1] >= CHANNELS and x.numel() >= VALUES
-    return large and x.device.type == "cpu" and x.dtype in DTYPES and native("channels_last").loaded is not None
+    return large and readable(x) and x.dtype in DTYPES and native("channels_last").loaded is not None
 
 
 def separated(taps: Tensor) -> tuple[Tensor, Tensor] | None:

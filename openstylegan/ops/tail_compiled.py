@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
 
 CHANNELS = 16
 """Below, vectors along the channels would be mostly empty."""
@@ -44,7 +45,7 @@ def usable(y: Tensor, d: Tensor | None = None, noise: Tensor | None = None, b: T
         return False
     n, c, h, w = y.shape
     return (
-        y.device.type == "cpu"
+        readable(y, d, noise, b)
         and y.is_contiguous(memory_format=torch.channels_last)
         and (d is None or d.shape == (n, c, 1, 1))
         and (b is None or b.shape == (c, 1, 1))

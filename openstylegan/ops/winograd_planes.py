@@ -19,6 +19,7 @@ from torch import Tensor
 
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
 from openstylegan.ops.winograd import _kron
 
 SIDE = 4
@@ -68,6 +69,7 @@ def pays(x: Tensor, shape: tuple[int, ...], padding: int) -> bool:
     height, width = h + 2 * padding - 2, w + 2 * padding - 2
     return (
         x.dtype == torch.float32
+        and readable(x)
         and shape[2:] == (3, 3)
         and 0 <= padding <= 2
         and min(shape[:2]) >= CHANNELS
