@@ -24,7 +24,11 @@ export class Views {
     store.watch(() => this.pump());
     socket.on("picture", (picture) => { if (picture.header.kind === "view") this.receive(picture); });
     socket.on("error", (message) => this.failed(message));
-    socket.on("down", () => { this.outstanding = null; this.ready = false; });
+    socket.on("down", () => {
+      this.outstanding = null;
+      this.ready = false;
+      this.stage.canvas.dataset.busy = "true"; // what is on the canvas may not be what the state says
+    });
   }
 
   /** Calls `listener(header)` after every picture that is on the canvas, or `listener(null, text)` after an error. */
@@ -76,14 +80,17 @@ export class Views {
     const mine = this.outstanding?.id === header.id ? this.outstanding : null;
     if (header.id < this.newest) return;
     this.newest = header.id;
+    if (mine) {
+      this.outstanding = null;
+      this.pump(); // the server draws the next one while this one is decoded
+    }
     let bitmap = null;
     try {
       bitmap = await createImageBitmap(blob);
     } catch {
-      this.failed({ id: header.id, message: `the browser cannot read a picture of the format ${header.format}` });
+      this.report(null, `the browser cannot read a picture of the format ${header.format}`);
     }
     this.socket.send({ type: "ack", id: header.id });
-    if (mine && this.outstanding === mine) this.outstanding = null;
     if (bitmap && header.id >= this.drawn) this.draw(bitmap, header, mine);
     this.pump();
   }
@@ -99,15 +106,19 @@ export class Views {
       this.latencies = [...this.latencies, latency].slice(-KEPT);
       this.stage.canvas.dispatchEvent(new CustomEvent("drawn", { detail: { latency, ms: header.ms } }));
     }
-    for (const listener of this.listeners) listener(header);
+    this.report(header);
   }
 
   failed({ id, message }) {
     if (!this.outstanding || this.outstanding.id !== id) return;
     this.outstanding = null;
-    this.stage.canvas.dataset.busy = "false";
-    for (const listener of this.listeners) listener(null, message);
+    this.report(null, message);
     this.pump();
+  }
+
+  report(header, trouble) {
+    if (trouble) this.stage.canvas.dataset.busy = "false";
+    for (const listener of this.listeners) listener(header, trouble);
   }
 
   /** Frames a second over the last second, or 0 when nothing moves. */
