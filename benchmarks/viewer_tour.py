@@ -3,7 +3,7 @@
     python benchmarks/viewer_tour.py RUN NETWORK --dest docs/pictures/viewer.webp
 
 RUN is a run folder with snapshots and grids, NETWORK a StyleGAN3. A headless Chromium does what a hand would, and a
-picture of the page is taken a few times a second; the film plays at the speed at which it happened.
+picture of the page is taken a few times a second.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from viewing import chromium, viewing
 from openstylegan.files import write_bytes
 
 SIZE = (960, 600)
+LENGTH_S = 20.0
 QUALITIES = (70, 55, 40, 25)
 MOST_BYTES = 2_000_000
 CURSOR = """() => {
@@ -168,9 +169,10 @@ CHAPTERS: tuple[Callable[[Tour], None], ...] = (latents, inside, compared, moved
 
 
 def film(frames: list[tuple[float, Image.Image]], quality: int) -> bytes:
-    """Frames as an animated WebP that shows each for as long as it was seen."""
+    """Frames as an animated WebP of `LENGTH_S`, each shown for its share of the time it took to film."""
     times = [at for at, _ in frames] + [frames[-1][0] + 0.8]
-    durations = [max(round(1000 * (b - a)), 20) for a, b in pairwise(times)]
+    pace = LENGTH_S / (times[-1] - times[0])
+    durations = [max(round(1000 * pace * (b - a)), 20) for a, b in pairwise(times)]
     buffer, (first, *rest) = io.BytesIO(), [picture for _, picture in frames]
     first.save(
         buffer, "WEBP", save_all=True, append_images=rest, duration=durations, loop=0, quality=quality, method=4,
