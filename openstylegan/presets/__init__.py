@@ -33,7 +33,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
 FAMILIES = tuple(dict.fromkeys(preset.family for presets in PRESETS.values() for preset in presets))
 UNIVERSAL_FLAGS = frozenset(
     {
-        "outdir", "data", "cfg", "family", "device", "nobench", "dry_run", "build_only", "settings", "tick",
+        "outdir", "data", "cfg", "family", "device", "backend", "nobench", "dry_run", "build_only", "settings", "tick",
         "tick_seconds", "snap", "grid", "metrics", "metric_images", "keep_checkpoints", "keep_snapshots",
     }
 )  # fmt: skip

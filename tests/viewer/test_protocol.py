@@ -234,7 +234,8 @@ def test_a_body_of_ten_megabytes_closes_the_connection_only(server: Running) -> 
         with pytest.raises(ConnectionClosed) as closed:
             page.socket.send("x" * 10_000_000)
             page.receive()
-        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        # The server may hang up before the rest of the body is sent; its reason is then lost on the way.
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
     with server.page() as page:
         assert page.draw(1, x=1.0)[0].id == 1
 
