@@ -161,7 +161,7 @@ class Resizer:
     """
 
     def __init__(self, library: CompiledResampler | None = None):
-        self.library = library
+        self.passes = library
         self._last: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     def __call__(self, pixels: np.ndarray, width: int, height: int, resize_filter: str) -> np.ndarray:
@@ -169,11 +169,11 @@ class Resizer:
         if pixels.shape[:2] == (height, width):
             return pixels
         whole_rows = pixels.strides[1:] == (pixels.shape[2], 1)
-        if self.library is None or resize_filter not in KERNELS or not whole_rows:
+        if self.passes is None or resize_filter not in KERNELS or not whole_rows:
             return resize_by_pillow(pixels, width, height, resize_filter)
         if pixels.shape[2] not in COMPILED_CHANNELS:
             return resize_by_pillow(pixels, width, height, resize_filter)
-        return self._compiled(self.library, pixels, width, height, resize_filter)
+        return self._compiled(self.passes, pixels, width, height, resize_filter)
 
     def _compiled(
         self, library: CompiledResampler, pixels: np.ndarray, width: int, height: int, resize_filter: str
