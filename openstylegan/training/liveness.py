@@ -240,7 +240,8 @@ def greeted(connection: socket.socket, token: str) -> Peer | None:
     """The process at the other end, if it says the token; anything else that connects is hung up on."""
     connection.settimeout(CONNECT_SECONDS / 10)
     try:
-        with contextlib.closing(connection.makefile("rb")) as file:
+        # unbuffered: a process that fails at once has already said so, and a buffer would swallow it
+        with contextlib.closing(connection.makefile("rb", buffering=0)) as file:
             hello = json.loads(file.readline(LONGEST_LINE))
         if secrets.compare_digest(str(hello["token"]), token):
             address = connection.getpeername()[0]

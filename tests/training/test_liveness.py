@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import threading
 from datetime import timedelta
@@ -128,6 +129,20 @@ def test_strangers_are_hung_up_on():
         theirs.shutdown(socket.SHUT_WR)
         assert greeted(ours, "secret") is None
         assert ours.fileno() == -1, "closed"
+
+
+def test_what_follows_the_greeting_at_once_is_heard():
+    """A process may fail before the other one has read its greeting."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        said = [{"token": "secret", "rank": 1, "host": "far"}, {"failed": "no space"}]
+        theirs.sendall(b"".join(json.dumps(line).encode() + b"\n" for line in said))
+        theirs.close()
+        peer = greeted(server.accept()[0], "secret")
+        assert peer is not None
+        assert select.select([peer.connection], [], [], 5)[0]
+        assert peer.receive() == [{"failed": "no space"}]
+        peer.connection.close()
 
 
 def test_those_that_do_not_connect_are_named(store, monkeypatch):
