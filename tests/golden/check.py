@@ -67,10 +67,9 @@ def compare_arrays(case: str, part: str, actual: Any, expected: Any, tolerance: 
 
 def compare(document: Document, case: str, name: str, actual: Any, tolerance: Tolerance) -> Check:
     """`actual` against the array `name` of the document, with the rounding the document states for it."""
-    noise = float(document.precision.get(name, {}).get("f32_vs_f64", 0.0))
     part = name.removeprefix("out/").removeprefix(f"{case}/")
     part = "" if part == case else part
-    return compare_arrays(case, part, actual, document.take(name), tolerance, noise)
+    return compare_arrays(case, part, actual, document.take(name), tolerance, document.rounding(name))
 
 
 def failure(case: str, part: str, text: str) -> Check:

@@ -78,7 +78,7 @@ class Document:
         self.description = Fields(self.meta, "description", CIRCUMSTANCES)
         self.what = str(self.description.take("what", ""))
         self.reference = str(self.description.take("reference", ""))
-        self.precision = self.description.take("precision", {})
+        self.precision = self.description.take("precision", None) or {}
 
     def cases(self) -> Iterator[tuple[str, Fields]]:
         """Key and fields of every case; each is closed before the next is given."""
@@ -91,7 +91,12 @@ class Document:
 
     def options(self) -> Fields:
         """The options of the whole file."""
-        return Fields(self.description.take("options", {}), "options")
+        return Fields(self.description.take("options", None) or {}, "options")
+
+    def rounding(self, name: str) -> float:
+        """The float32 rounding that is in the array `name`, as the description states it; 0 where it states none."""
+        stated = self.precision.get(name) or {}
+        return float(stated.get("f32_vs_f64") or 0.0)
 
     def has(self, name: str) -> bool:
         """Is there an array of this name?"""

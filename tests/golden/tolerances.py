@@ -35,6 +35,7 @@ STATISTICS = Tolerance(relative=1e-5)
 METRICS = {"fid": "rel 1e-5", "kid": "rel 1e-4", "precision_recall": "abs 2/N", "inception": "rel 1e-5"}
 STATE_SUM = Tolerance(relative=1e-4)
 LATENT = Tolerance(absolute=1e-15)
+TRANSFORM = Tolerance(relative=1e-15, absolute=1e-15)
 EXACT = Tolerance()
 
 

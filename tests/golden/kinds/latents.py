@@ -10,7 +10,7 @@ import numpy as np
 
 from golden.check import Check, as_array, compare_arrays, worst
 from golden.document import Document, Fields, NotUnderstood
-from golden.tolerances import LATENT, Tolerance
+from golden.tolerances import LATENT, TRANSFORM, Tolerance
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 
@@ -55,4 +55,4 @@ def check_transform(key: str, matrix: Any) -> Check:
     if not match:
         raise NotUnderstood(f"transforms: expected (x, y),angle, got {key!r}")
     x, y, angle = map(float, match.groups())
-    return compare_arrays(f"transform {key}", "", input_transform((x, y), angle), matrix, LATENT)
+    return compare_arrays(f"transform {key}", "", input_transform((x, y), angle), matrix, TRANSFORM)

@@ -37,6 +37,8 @@ class Setting:
     discriminator: Any
     batch: dict[str, Tensor]
     strengths: dict[str, dict[str, Any]]
+    off: frozenset[str]
+    """Terms of strength 0: the original leaves them out, with all that they report and keep."""
     pl_mean: float
     gain: float
 
@@ -111,12 +113,12 @@ class RecordedPass:
         self.tracked.append((owner, values.detach()))
 
 
-def read_batch(document: Document, phases: Sequence[str]) -> dict[str, Tensor]:
+def read_batch(document: Document, phases: Sequence[str], off: set[str]) -> dict[str, Tensor]:
     """What the phases look at: latents always, real images in D's, the noise of path lengths where they are taken."""
     needed = {"gen_z", "gen_c"}
     if any(phase.startswith("D") for phase in phases):
         needed |= {"real_img", "real_c"}
-    if any("path_length" in PHASES[phase] for phase in phases):
+    if "path_length" not in off and any("path_length" in PHASES[phase] for phase in phases):
         needed |= {"pl_noise_randn"}
     there = {name for name in ("real_img", "real_c", "pl_noise_randn") if document.has(f"in/{name}")}
     return {name: document.tensor(f"in/{name}") for name in sorted(needed | there)}
@@ -134,8 +136,12 @@ def read_setting(document: Document, options: Fields, phases: Sequence[str]) -> 
     if options.take("style_mixing_prob", 0):
         raise NotUnderstood("options: style_mixing_prob above 0 needs the recorded random draws")
     strengths = {"r1": {"gamma": options.take("r1_gamma", 10)}, "path_length": path_length}
+    off = {"r1"} if not strengths["r1"]["gamma"] else set()
+    off |= {"path_length"} if not path_length["weight"] else set()
     pl_mean, gain = options.take("pl_mean_initial", 0), options.take("gain", 1)
-    return Setting(generator, discriminator, read_batch(document, phases), strengths, pl_mean, gain)
+    return Setting(
+        generator, discriminator, read_batch(document, phases, off), strengths, frozenset(off), pl_mean, gain
+    )
 
 
 def run(document: Document) -> Iterator[Check]:
@@ -162,16 +168,18 @@ def run_phase(document: Document, setting: Setting, phase: str) -> Iterator[Chec
     """Reports and gradients of one phase."""
     from openstylegan.losses import LOSS_TERMS
 
-    terms: dict[str, Any] = {name: LOSS_TERMS[name](**setting.strengths.get(name, {})) for name in PHASES[phase]}
+    names = [name for name in PHASES[phase] if name not in setting.off]
+    terms: dict[str, Any] = {name: LOSS_TERMS[name](**setting.strengths.get(name, {})) for name in names}
+    pl_mean = torch.tensor(float(setting.pl_mean), device=document.device)
     if "path_length" in terms:
-        terms["path_length"].to(document.device).pl_mean.fill_(setting.pl_mean)
+        pl_mean = terms["path_length"].to(document.device).pl_mean.fill_(setting.pl_mean)
     forward_pass = RecordedPass(setting, frozenset().union(*(term.needs for term in terms.values())))
     player = setting.generator if phase.startswith("G") else setting.discriminator
     step(setting, player, list(terms.values()), forward_pass)
     yield from check_reports(document, phase, forward_pass.reports)
     if document.has(f"out/{phase}/pl_mean_after"):
         name = f"out/{phase}/pl_mean_after"
-        yield compare(document, f"{phase}/pl_mean_after", name, terms["path_length"].pl_mean, LOSS)
+        yield compare(document, f"{phase}/pl_mean_after", name, pl_mean, LOSS)
     yield from check_gradients(document, phase, player)
 
 
@@ -179,7 +187,8 @@ def step(setting: Setting, player: Any, terms: list[Any], forward_pass: Recorded
     """One phase of training but for the optimizer: the gradient of the sum of terms in the player's parameters."""
     for network in (setting.generator, setting.discriminator):
         network.train().requires_grad_(network is player).zero_grad(set_to_none=True)
-    (torch.stack([term(forward_pass) for term in terms]).sum() * setting.gain).backward()
+    if terms:
+        (torch.stack([term(forward_pass) for term in terms]).sum() * setting.gain).backward()
     for owner, values in forward_pass.tracked:
         owner.update_statistics(values.double().mean(0), values.new_tensor(float(len(values))))
     for network in (setting.generator, setting.discriminator):

@@ -242,8 +242,7 @@ def recorded_gradients(
         if kind == "grad":
             expected = setting.tensors({variable: expected}, network)[ours]
         tolerance = GRADIENT if kind == "grad" else GRADIENT_NORM
-        noise = float(document.precision.get(name, {}).get("f32_vs_f64", 0.0))
-        yield compare_arrays(variable, ours, of(gradients[ours]), expected, tolerance, noise)
+        yield compare_arrays(variable, ours, of(gradients[ours]), expected, tolerance, document.rounding(name))
 
 
 def check_r1(setting: Setting) -> Iterator[Check]:

@@ -146,8 +146,9 @@ def make_discriminator(document: Document, init_kwargs: Any, prefix: str = "stat
 
 
 def labels(document: Document, num: int, c_dim: int) -> Tensor:
-    """The recorded labels [num, c_dim]; an unconditional file may leave the empty array out."""
-    if c_dim == 0 and not document.has("in/c"):
+    """The recorded labels [num, c_dim]; an unconditional network looks at none, and its file may leave them out."""
+    if c_dim == 0:
+        document.used |= {"in/c"}
         return torch.zeros(num, 0, device=document.device)
     return document.tensor("in/c")
 

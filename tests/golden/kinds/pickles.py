@@ -14,13 +14,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from golden.check import Check, compare, compare_arrays, failure
-from golden.document import Document, NotUnderstood
+from golden.document import Document, Fields, NotUnderstood
 from golden.kinds.networks import labels
 from golden.tolerances import EXACT, STATE_SUM, network_tolerance
 
 GENERATORS = ("G_ema", "G")
 IMAGE = re.compile(
-    r"img_(const|none)(?P<trunc>_trunc)?(?:_psi(\d)(\d+))?(?P<cutoff>_cutoff(\d+)?)?(?:_default)?(?:/(?P<side>\d+)x\d+)?"
+    r"img_(const|none)(?P<trunc>_trunc)?(?:_psi(\d)(\d*))?(?P<cutoff>_cutoff(\d+)?)?(?:_default)?(?:/(?P<side>\d+)x\d+)?"
 )
 LOGITS = re.compile(r"logits(?:_batch\d+)?")
 REASONS = {"mbstd_group_size"}
@@ -70,12 +70,21 @@ def run_outputs(document: Document) -> Iterator[Check]:
         if name in modules and document.names(f"{name}/"):
             yield from check_generator(document, name, modules[name], psi, cutoff)
     if "D" in modules and document.names("D/"):
+        group_as_recorded(document, modules["D"])
         yield from check_discriminator(document, modules["D"])
     for name, module in modules.items():
         if document.has(f"{name}/sum_of_all_state"):
-            total = state_sum(module, contents.source)
+            total = state_sum(module, contents.source == "tensorflow" and "tensorflow" in document.reference.lower())
             yield compare(document, f"{name} sum", f"{name}/sum_of_all_state", total, STATE_SUM)
     yield from check_conversion(document, modules, networks.about["networks"])
+
+
+def group_as_recorded(document: Document, D: Any) -> None:
+    """Gives `D` the groups of minibatch-stddev that the recorded conversion took, where it says them (`REASONS`)."""
+    stated = Fields(document.meta.get("init_kwargs") or {}, "init_kwargs").take("D", None) or {}
+    epilogue = stated.get("epilogue_kwargs") or {}
+    if "mbstd_group_size" in epilogue and hasattr(D.b4, "mbstd"):
+        D.b4.mbstd.group_size = epilogue["mbstd_group_size"]
 
 
 def find_pickle(document: Document) -> Path:
@@ -137,9 +146,16 @@ def check_generator(
             image = at_side(generator.synthesis(ws, noise_mode=match[1], force_fp32=True), match["side"])
             yield compare(document, f"{name} {part}", array, image, tolerance)
         elif part == "img":
-            yield compare(document, f"{name} img", array, generator(z, c), tolerance)
+            yield compare(document, f"{name} img", array, picture(document, generator, z, c), tolerance)
         elif part == "img_first_channel":
-            yield compare(document, f"{name} {part}", array, generator(z, c)[:, :1, ::2, ::2], tolerance)
+            image = picture(document, generator, z, c)[:, :1, ::2, ::2]
+            yield compare(document, f"{name} {part}", array, image, tolerance)
+
+
+def picture(document: Document, generator: Any, z: Tensor, c: Tensor) -> Tensor:
+    """The image of a generator without options of its call, with the recorded noise where there is some."""
+    noises = [document.tensor(name) for name in sorted(document.names("in/noise"))]
+    return generator.synthesis.run(generator.mapping(z, c), noises) if noises else generator(z, c)
 
 
 def at_side(images: Any, side: str | None) -> Tensor:
@@ -160,7 +176,7 @@ def discriminator_images(document: Document) -> Any:
 def image_truncation(match: re.Match[str], psi: float | None, cutoff: int | None) -> tuple[float, int | None]:
     """psi and cutoff of an image, by its name: img_const_psi07, img_const_trunc_cutoff."""
     if match[3] is not None:
-        return float(f"{match[3]}.{match[4]}"), int(match[6]) if match[6] else None
+        return float(f"{match[3]}.{match[4] or 0}"), int(match[6]) if match[6] else None
     if not match["trunc"]:
         return 1.0, None
     return needed(psi, "truncation_psi"), needed(cutoff, "truncation_cutoff") if match["cutoff"] else None
@@ -183,11 +199,14 @@ def check_discriminator(document: Document, discriminator: Any) -> Iterator[Chec
             yield compare(document, f"D {array[2:]}", array, logits, network_tolerance(document.device))
 
 
-def state_sum(module: nn.Module, source: str) -> float:
-    """The sum of all numbers a file stores. TensorFlow's have no filters, and style biases less 1."""
+def state_sum(module: nn.Module, by_tensorflow: bool) -> float:
+    """The sum of all numbers of a network, here or `by_tensorflow`: there are no filters there, style biases are less
+    1, and a matrix of labels is not multiplied at run time."""
     state = module.state_dict()
-    if source != "tensorflow":
+    if not by_tensorflow:
         return float(sum(t.double().sum() for t in state.values()))
+    if getattr(getattr(module, "mapping", None), "joint_normalization", False):
+        state["mapping.embed.weight"] = state["mapping.embed.weight"] / module.c_dim**0.5
     stored = {name: t for name, t in state.items() if not name.endswith("resample_filter")}
     ones = sum(t.numel() for name, t in stored.items() if name.endswith("affine.bias"))
     return float(sum(t.double().sum() for t in stored.values())) - ones

@@ -41,7 +41,9 @@ def run_generator(document: Document) -> Iterator[Check]:
         raise NotUnderstood(f"cfg is {config!r}, lite {own.get('lite')}")
     options.finish()
     rows = [value.shape[0] for name, value in document.group("state/").items() if name == "synthesis.embed.weight"]
-    network = GENERATORS["fastgan"](**own, **({"num_classes": rows[0]} if rows else {})).to(document.device)
+    if rows and own.setdefault("num_classes", rows[0]) != rows[0]:
+        raise NotUnderstood(f"num_classes is {own['num_classes']}, but the embedding has {rows[0]} rows")
+    network = GENERATORS["fastgan"](**own).to(document.device)
     load_state(network, document, "state/")
     shapes = document.description.take("state_keys", None)
     if shapes is not None and shapes != {name: list(value.shape) for name, value in network.state_dict().items()}:

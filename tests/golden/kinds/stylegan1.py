@@ -93,10 +93,10 @@ def make_discriminator(document: Document, channels: list[int]) -> Any:
 
 
 def set_level(network: Any, step: int, alpha: float) -> None:
-    """The lod of a recorded step and alpha (-1: no fade)."""
+    """The lod of a recorded step and alpha (-1: no fade). Below the first step is nothing that could fade out."""
     from openstylegan.networks.growing import lod_of
 
-    network.set_lod(lod_of(network.max_lod - step, 1.0 if alpha < 0 else alpha))
+    network.set_lod(lod_of(network.max_lod - step, 1.0 if alpha < 0 or step == 0 else alpha))
 
 
 def run_networks(document: Document) -> Iterator[Check]:
@@ -114,6 +114,7 @@ def run_networks(document: Document) -> Iterator[Check]:
     noises = [document.tensor(f"in/noise{k}") for k in range(G.max_lod + 1)]
     for name in document.names("out/"):
         yield compare(document, "", name, output(document, name, (G, D), ws, noises), tolerance)
+    document.used |= set(document.names("in/dimg_step"))  # there may be pictures for levels of which no logits are kept
 
 
 def output(document: Document, name: str, networks: tuple[Any, Any], ws: dict[str, Tensor], noises: Any) -> Tensor:
@@ -228,7 +229,8 @@ def run_units(document: Document) -> Iterator[Check]:
 
 def looks_like_names(document: Document) -> bool:
     """Names and shapes of whole networks."""
-    return "generator.progression.0.conv1.input" in document.meta.get("generator", {})
+    generator = document.meta.get("generator")
+    return isinstance(generator, dict) and "generator.progression.0.conv1.input" in generator
 
 
 def run_names(document: Document) -> Iterator[Check]:

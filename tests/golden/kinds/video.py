@@ -56,5 +56,5 @@ def check_config(document: Document, generator: Any, case: str, fields: Fields) 
     for name in document.names(f"out/{case}/frame"):
         match = re.fullmatch(rf"out/{case}/frame(\d+)_u8", name)
         if match:
-            picture = grid_frame(generator, film[int(match[1])], columns)
+            picture = grid_frame(generator, film[int(match[1])], columns)[:, :, : generator.img_channels]
             yield compare_arrays(f"{case}/frame {match[1]}", "levels", picture, document.take(name), MIXING_LEVELS)
