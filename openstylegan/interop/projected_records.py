@@ -32,7 +32,7 @@ class NotBuiltHere(InputError):
 
 
 def fastgan_options(record: ModuleRecord) -> dict[str, Any]:
-    """Options of a FastGAN generator but for its sizes."""
+    """Options of a FastGAN generator but for its sizes; without embedded classes it is unconditional."""
     shapes = shapes_of(tensors_of(record)[0])
     first = shapes.get("synthesis.init.init.0.weight_orig", ())
     if len(first) != 4:
@@ -40,7 +40,7 @@ def fastgan_options(record: ModuleRecord) -> dict[str, Any]:
     second_layers = {"synthesis.feat_8.5.weight_orig", "synthesis.feat_8.conv2.weight_orig"}
     found = {"ngf": first[1] // 32, "lite": not second_layers & shapes.keys()}
     classes = shapes.get("synthesis.embed.weight")
-    return found if classes is None else {**found, "num_classes": classes[0]}
+    return {**found, "c_dim": 0} if classes is None else {**found, "num_classes": classes[0]}
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -94,6 +94,16 @@ def test_the_discriminator_judges_as_before(case: str, tmp_path: Path, monkeypat
         assert networks.D(images, c).shape[1] < D(images, c).shape[1]
 
 
+def test_a_generator_that_was_built_without_the_classes_of_its_data(tmp_path: Path) -> None:
+    G = generator().eval()
+    G.c_dim = 3  # as the file says it; there is no embedding
+    loaded = openstylegan.load(write(tmp_path / "a.pkl", G, discriminator(), interp224=True)).G_ema
+    z = torch.randn(2, 8)
+    assert loaded.c_dim == 0
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(z), G.synthesis(z[:, None]))
+
+
 def test_a_discriminator_without_the_activation_in_its_list(tmp_path: Path) -> None:
     """As newer versions of the library of its features have it: the blocks come one place earlier."""
     D = discriminator().eval()
