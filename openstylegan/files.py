@@ -49,6 +49,9 @@ def clear_write_errors(path: Path) -> Iterator[None]:
             errno.ENOSPC: "no space left on the disk; free some space and run the command again",
             errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
             errno.EACCES: "no permission to write there; choose another folder",
+            errno.EPERM: "no permission to write there; choose another folder",
+            errno.EEXIST: "a file is where a folder must be; choose another name",
+            errno.ENOTDIR: "a file is where a folder must be; choose another name",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EFBIG: "the file would be larger than is allowed here; raise the limit or choose another folder",
         }

@@ -83,8 +83,13 @@ def generate(
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
     G = open_generator(network, None if class_idx == "all" else class_idx, device, size)
     G = scales_shown(G, scales, scale_columns)
-    if projected_w is not None and seeds is not None:
-        print("openstylegan: --seeds is ignored: the pictures come from --projected-w")
+    of_seeds = {
+        "--seeds": seeds is not None,
+        "--trunc": trunc != 1,
+        "--truncation-cutoff": truncation_cutoff is not None,
+    }
+    for name in (name for name, given in of_seeds.items() if given and projected_w is not None):
+        print(f"openstylegan: {name} is ignored: the pictures come from --projected-w")
     keep = len(numbers) <= LARGEST_GRID
     num = 0
     for own_class, folder in places(class_idx, G.c_dim, outdir):

@@ -106,6 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        return fail(f"cannot use {error.filename}: {error.strerror}; check the path and its permissions", EXIT_INPUT)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if code is None:

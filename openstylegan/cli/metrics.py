@@ -191,11 +191,9 @@ def full_precision() -> None:
 
 def policy_of(job: Job) -> WeightPolicy:
     """Which weights may be used, from the options. Raises `InputError`."""
-    from openstylegan.cli.weight_options import weight_policy
-    from openstylegan.features import EXTRACTORS
+    from openstylegan.cli.weight_options import detector_weights
 
-    keys = {kind.weights.key for kind in EXTRACTORS.values()}
-    return weight_policy(job.weights, keys, job.allow_download, job.allow_unverified)
+    return detector_weights(job.weights, job.allow_download, job.allow_unverified)
 
 
 def write(records: list[MetricRecord], networks: Networks, outdir: Path | None) -> None:

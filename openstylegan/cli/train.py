@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openstylegan.cli.train_arguments import TrainArguments
@@ -16,10 +17,9 @@ from openstylegan.presets.base import parse_resize
 from openstylegan.registry import nearest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from openstylegan.config import OutputConfig, TrainConfig
     from openstylegan.data.dataset import ImageDataset
+    from openstylegan.features.weights import WeightPolicy
     from openstylegan.presets import Preset
     from openstylegan.presets.base import CommonOptions
 
@@ -33,6 +33,9 @@ RESUME_MAY_BE_TYPED_WITH = {
     "allow_tf32",
     "nobench",
     "build_only",
+    "weights",
+    "allow_download",
+    "allow_unverified",
 }
 
 
@@ -48,6 +51,7 @@ def train(*, arguments: TrainArguments | None = None) -> int:
     else:
         new = make_config(asked, typed)
         if asked.dry_run:
+            check_buildable(new.config)
             print("\n".join(new.notes), file=sys.stderr, end="\n" if new.notes else "")
             print(json.dumps(to_dict(new.config), indent=2))
             return 0
@@ -59,6 +63,7 @@ def train(*, arguments: TrainArguments | None = None) -> int:
 def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
     """Resumes a run; its configuration is the one it began with."""
     from openstylegan.training.run import resume
+    from openstylegan.training.run_folder import read_config
 
     refused = sorted(typed.keys() - RESUME_MAY_BE_TYPED_WITH)
     if refused:
@@ -66,7 +71,9 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
             f"--{refused[0].replace('_', '-')} has no effect when a run goes on: a run keeps its configuration; "
             "leave it out, or give --resume a snapshot of the run to begin a new one"
         )
-    return resume(str(asked.resume), build_only=asked.build_only, **machine_of(asked))
+    machine = machine_of(asked)
+    check_metrics(read_config(Path(str(asked.resume))), asked, machine["weights"])
+    return resume(str(asked.resume), build_only=asked.build_only, **machine)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     for name in ("resume", "ckpt", "init_from"):
         check_source(getattr(options, name) if name in preset.flags else None, preset)
     config = preset.make_config(options, path, resolution)
-    check_metrics(config)
+    check_metrics(config, asked, weights_of(asked))
     required = {name: getattr(options, name) for name in preset.required}
     return NewRun(
         config=with_overrides(config, parse_settings(asked.settings)),
@@ -147,8 +154,6 @@ def tell_user(text: str) -> None:
 
 def check_source(source: str | None, preset: Preset) -> None:
     """Raises `InputError` now for a network that a run could not begin with later because it is not there."""
-    from pathlib import Path
-
     if source is None or "://" in source or source in preset.source_names or Path(source).exists():
         return
     names = f", or one of {', '.join(preset.source_names)}" if preset.source_names else ""
@@ -205,6 +210,10 @@ def output_of(asked: TrainArguments, defaults: OutputConfig) -> OutputConfig:
         raise InputError(f"--snap: expected at least 1 tick, got {asked.snap}")
     if asked.tick is not None and asked.tick <= 0:
         raise InputError(f"--tick: expected more than 0 kimg, got {asked.tick:g}")
+    if asked.tick_seconds is not None and asked.tick_seconds <= 0:
+        raise InputError(f"--tick-seconds: expected more than 0 seconds, got {asked.tick_seconds:g}")
+    if asked.metric_images is not None and asked.metric_images < 1:
+        raise InputError(f"--metric-images: expected at least 1 picture, got {asked.metric_images}")
     return dataclasses.replace(defaults, **{k: v for k, v in wanted.items() if v is not None})
 
 
@@ -223,12 +232,32 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     return () if text.strip().lower() in ("", "none") else tuple(name.strip() for name in text.split(","))
 
 
-def check_metrics(config: TrainConfig) -> None:
-    """Raises `InputError` now for a metric that could not be taken later."""
+def check_metrics(config: TrainConfig, asked: TrainArguments, weights: WeightPolicy) -> None:
+    """Raises `InputError` now for a metric that could not be taken later, and for options of metrics without any."""
     if config.output.metrics:
         from openstylegan.metrics.evaluate import check_available
 
-        check_available(config.output.metrics)
+        check_available(config.output.metrics, weights)
+        return
+    for name in ("metric_images", "weights", "allow_download", "allow_unverified"):
+        if name in asked.typed():
+            raise InputError(f"--{name.replace('_', '-')} has no effect without --metrics; leave it out")
+
+
+def check_buildable(config: TrainConfig) -> None:
+    """Makes the run that will only be printed, and forgets it. Raises `InputError` when it cannot be made."""
+    import torch
+
+    from openstylegan.training.build import build_run
+
+    build_run(config, torch.device("cpu")).loader.close()
+
+
+def weights_of(asked: TrainArguments) -> WeightPolicy:
+    """Which weights metrics may use. Raises `InputError`."""
+    from openstylegan.cli.weight_options import detector_weights
+
+    return detector_weights(asked.weights, asked.allow_download, asked.allow_unverified)
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
@@ -259,4 +288,5 @@ def machine_of(asked: TrainArguments) -> dict[str, Any]:
         "backend": asked.backend,
         "allow_tf32": asked.allow_tf32,
         "cudnn_benchmark": not asked.nobench,
+        "weights": weights_of(asked),
     }

@@ -156,6 +156,13 @@ class TrainArguments:
     """Metrics to take with each snapshot, comma-separated, or none (none; demo: fd_efflite0)."""
     metric_images: int | None = None
     """Generated pictures a metric looks at, instead of its own number."""
+    weights: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """A file of detector weights for --metrics: inception=FILE, vgg16=FILE; a URL may stand for the file, and
+    #sha256=HEX may follow it."""
+    allow_download: Annotated[bool, Parameter(negative="")] = False
+    """Let missing detector weights be downloaded."""
+    allow_unverified: Annotated[bool, Parameter(negative="")] = False
+    """Use detector weights whose SHA-256 is neither known nor given."""
     snap: int | None = None
     """Ticks between snapshots, and between picture grids (50)."""
     tick: float | None = None

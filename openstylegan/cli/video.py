@@ -110,7 +110,7 @@ def video(
         grid=cells,
         num_keyframes=num_keyframes,
         shuffle_seed=shuffle_seed,
-        w_frames=w_frames or W_FRAMES,
+        w_frames=W_FRAMES if w_frames is None else w_frames,
         trunc=trunc,
         class_idx=class_idx,
         look=look,

@@ -25,3 +25,11 @@ def weight_policy(
             raise InputError(f"--weights: expected NAME=FILE, such as vgg16=vgg16.pt, got '{entry}'")
         files[lookup({name: name for name in keys}, key, "file of weights")] = place
     return WeightPolicy(files, allow_download, allow_unverified)
+
+
+def detector_weights(entries: Sequence[str], allow_download: bool, allow_unverified: bool) -> WeightPolicy:
+    """The same for what metrics look at pictures with. Raises `InputError`."""
+    from openstylegan.features import EXTRACTORS
+
+    keys = {kind.weights.key for kind in EXTRACTORS.values()}
+    return weight_policy(entries, keys, allow_download, allow_unverified)

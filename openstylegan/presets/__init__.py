@@ -35,6 +35,7 @@ UNIVERSAL_FLAGS = frozenset(
     {
         "outdir", "data", "cfg", "family", "device", "backend", "nobench", "dry_run", "build_only", "settings", "tick",
         "tick_seconds", "snap", "grid", "metrics", "metric_images", "keep_checkpoints", "keep_snapshots",
+        "weights", "allow_download", "allow_unverified",
     }
 )  # fmt: skip
 """Flags of `openstylegan train` that do not depend on the family."""

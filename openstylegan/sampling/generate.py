@@ -40,6 +40,8 @@ def ws_of_seeds(
     mean: Tensor | None = None,
 ) -> Tensor:
     """ws [n, num_ws, w_dim] of `seeds`, truncated towards the network's own average or `mean`. Raises `InputError`."""
+    if not math.isfinite(trunc):
+        raise InputError(f"--trunc: expected a finite number, got {trunc}")
     device = next(G.parameters()).device
     z, c = latents(seeds, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(seeds)).to(device)
     if mean is not None:

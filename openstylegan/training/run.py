@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from openstylegan.config import TrainConfig, from_dict
 from openstylegan.data.shapes import shape_in_words
 from openstylegan.distributed import barrier, is_main
 from openstylegan.errors import InputError
+from openstylegan.features.weights import WeightPolicy
 from openstylegan.files import append_line, sha256_bytes
 from openstylegan.ops.allocator import configure_allocator
 from openstylegan.training import run_folder
@@ -48,6 +49,7 @@ class Job:
     cudnn_benchmark: bool = True
     preset: TrainConfig | None = None
     build_only: bool = False
+    weights: WeightPolicy = field(default_factory=WeightPolicy)
 
     def open_device(self) -> torch.device:
         """This process's device, set to compute as asked."""
@@ -77,18 +79,20 @@ def train(
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
     build_only: bool = False,
+    weights: WeightPolicy | None = None,
 ) -> Path:
     """Trains a new run in a new folder below `outdir` and returns the folder.
 
     `gpus` processes are started on this machine (on a CPU they share its cores); under `torchrun` they are there
     already. `preset`: what the configuration was made from, so that the report marks what differs. `build_only` writes
-    the untrained networks and a checkpoint that `resume` goes on from. Raises `InputError`,
-    or `Stopped` after a signal, with a checkpoint written.
+    the untrained networks and a checkpoint that `resume` goes on from. `weights`: which files the metrics may use.
+    Raises `InputError`, or `Stopped` after a signal, with a checkpoint written.
     """
     name = description or f"{Path(config.data.path).stem}-{config.preset or 'custom'}"
     folder = None if under_torchrun() else run_folder.new_run_folder(Path(outdir), name)
     try:
-        job = Job(config, folder, Path(outdir), name, False, device, allow_tf32, cudnn_benchmark, preset, build_only)
+        machine = (device, allow_tf32, cudnn_benchmark)
+        job = Job(config, folder, Path(outdir), name, False, *machine, preset, build_only, weights or WeightPolicy())
         opened = run_processes(run_job, job, gpus, device, backend)
     except InputError:
         if folder is not None:
@@ -109,13 +113,14 @@ def resume(
     allow_tf32: bool = False,
     cudnn_benchmark: bool = True,
     build_only: bool = False,
+    weights: WeightPolicy | None = None,
 ) -> Path:
     """Goes on with a run exactly where its newest whole checkpoint stands; with `build_only` only loads it, and writes
     a snapshot of it. Raises `InputError` or `Stopped`."""
     config = run_folder.read_config(Path(folder))
     place = Path(folder)
     machine: dict[str, Any] = {"device": device, "allow_tf32": allow_tf32, "cudnn_benchmark": cudnn_benchmark}
-    job = Job(config, place, resume=True, build_only=build_only, **machine)
+    job = Job(config, place, resume=True, build_only=build_only, weights=weights or WeightPolicy(), **machine)
     run_processes(run_job, job, gpus, device, backend)
     return place
 
@@ -143,7 +148,7 @@ def run_job(job: Job) -> Path:
     ):
         display = StepDisplay(progress)
         run.tell = lambda text: display.message(text, log)
-        ticks = Ticks(run, folder, progress, run.tell)
+        ticks = Ticks(run, folder, progress, run.tell, job.weights)
         with contextlib.closing(ticks):
             ticks.begin()
             if job.build_only:

@@ -15,6 +15,7 @@ import torch
 
 from openstylegan.config import to_dict
 from openstylegan.distributed import is_main
+from openstylegan.features.weights import WeightPolicy
 from openstylegan.files import append_line
 from openstylegan.metrics.evaluate import Setup, check_measurable, evaluate, is_better
 from openstylegan.sampling.measured import NumberedSampler
@@ -67,8 +68,16 @@ class TickAction:
 class Ticks:
     """The actions of a run's ticks, in their order, and what they hold open."""
 
-    def __init__(self, run: Run, folder: Path, progress: Progress, log: Callable[[str], None]):
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        progress: Progress,
+        log: Callable[[str], None],
+        weights: WeightPolicy | None = None,
+    ):
         self.run, self.folder, self.progress, self.log = run, folder, progress, log
+        self.weights = weights or WeightPolicy()
         self.maintenance_seconds = 0.0
         self.grid: ImageGrid | None = None
         if is_main():
@@ -167,6 +176,7 @@ class Ticks:
             return
         sample = sampler_of(run)
         setup = Setup(
+            policy=self.weights,
             device=run.device,
             seed=run.config.seed,
             snapshot=view.snapshot.name if view.snapshot else None,

@@ -7,11 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import relative_error
 from PIL import Image
 from runs import make_pictures
 
 from openstylegan.cli.main import main
+from openstylegan.files import sha256_file
 from openstylegan.snapshot import load
 
 SMALL = [
@@ -91,6 +93,13 @@ def test_one_name_of_two_families_says_which_it_took(
         (["--fp32=1", "--precision=bfloat16"], "--precision=bfloat16 has no effect with --fp32"),
         (["--resume=ffhq265"], "did you mean 'ffhq256'"),
         (["--init-from=nothing.pkl"], "there is none"),
+        (["--tick-seconds=0"], "--tick-seconds: expected more than 0"),
+        (["--metric-images=5"], "--metric-images has no effect without --metrics"),
+        (["--metric-images=0", "--metrics=fd_efflite0"], "--metric-images: expected at least 1"),
+        (["--allow-download"], "--allow-download has no effect without --metrics"),
+        (["--metrics=fid50k_full", "--weights=inception=FILE"], "expected SHA-256"),
+        (["--metrics=fid50k_full", "--weights=incepton=FILE"], "did you mean 'inception'"),
+        (["-n", "--set", "augment.name=adaa"], "did you mean 'ada'"),
         (["--resume=FILE", "--init-from=FILE"], "--resume or --init-from"),
     ],
 )
@@ -104,6 +113,31 @@ def test_refusals(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+class Distance(torch.nn.Module):
+    """Takes what NVIDIA's VGG16 file takes; its features are the picture."""
+
+    def forward(self, img: torch.Tensor, resize_images: bool = True, return_lpips: bool = False) -> torch.Tensor:
+        return img.flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_metric_in_training_takes_the_user_s_weights(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENSTYLEGAN_CACHE_DIR", str(tmp_path / "cache"))
+    file = tmp_path / "mine.pt"
+    torch.jit.script(Distance()).save(str(file))
+    weights = f"--weights=vgg16={file}#sha256={sha256_file(file)}"
+    small = [a for a in SMALL if not a.startswith("--metrics")]
+    measured = ["--batch=8", "--metrics=ppl2_wend", "--metric-images=4", weights]
+    assert main(["train", f"--outdir={tmp_path / 'runs'}", f"--data={pictures}", *small, *measured]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert json.loads((run / "metric-ppl2_wend.jsonl").read_text().splitlines()[0])["results"]["ppl2_wend"] > 0
+    assert main(["train", f"--resume={run}"]) == 2
+    assert "the weights vgg16.pt are not on this machine" in capsys.readouterr().err
+    assert main(["train", f"--resume={run}", weights]) == 0
 
 
 def test_labels_are_missed_before_the_batch_is_looked_at(
