@@ -4,6 +4,7 @@ named."""
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from golden.alterations import CPU, GOLDEN, Arrays, changed, copied, load, named
 from golden.document import read
 from golden.kinds.pickles import picture, state_sum
 from golden.runner import Line, check_folder
+from torch import nn
 
 from openstylegan.networks import GENERATORS
 
@@ -143,3 +145,61 @@ def test_noise_that_a_pickled_generator_drew(tmp_path: Path) -> None:
         found = picture(read(tmp_path / "a.npz", CPU), G, z, c)
         expected = G.synthesis.run(G.mapping(z), [torch.tensor(values) for values in noise])
     assert torch.equal(found, expected)
+
+
+def spectral(layer: nn.Module) -> nn.Module:
+    """PyTorch's own spectral normalisation, as the original has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.utils.spectral_norm(layer)
+
+
+def together(**parts: nn.Module) -> nn.Module:
+    """A module of parts with names."""
+    whole = nn.Module()
+    for name, part in parts.items():
+        whole.add_module(name, part)
+    return whole
+
+
+def init_layer(x: torch.Tensor) -> tuple[dict[str, Any], nn.Module, torch.Tensor]:
+    layers = nn.Sequential(spectral(nn.ConvTranspose2d(5, 6, 4, bias=False)), nn.BatchNorm2d(6), nn.GLU(1)).eval()
+    return {"cls": "InitLayer", "args": [5, 3, 4]}, together(init=layers), layers(x[:, :5, None, None])
+
+
+def down_block(x: torch.Tensor) -> tuple[dict[str, Any], nn.Module, torch.Tensor]:
+    layers = nn.Sequential(spectral(nn.Conv2d(6, 4, 4, 2, 1)), nn.BatchNorm2d(4), nn.LeakyReLU(0.2)).eval()
+    return {"cls": "DownBlock", "args": [6, 4]}, together(main=layers), layers(maps(x))
+
+
+def separable_block(x: torch.Tensor) -> tuple[dict[str, Any], nn.Module, torch.Tensor]:
+    parts = {
+        "depthwise": spectral(nn.Conv2d(6, 6, 3, padding=1, groups=6, bias=False)),
+        "pointwise": spectral(nn.Conv2d(6, 4, 1, bias=False)),
+    }
+    tail = nn.Sequential(nn.BatchNorm2d(4), nn.LeakyReLU(0.2), nn.AvgPool2d(2))
+    whole = together(main=nn.Sequential(together(**parts), *tail)).eval()
+    y = tail(parts["pointwise"](parts["depthwise"](maps(x))))
+    return {"cls": "DownBlock", "args": [6, 4], "separable": True}, whole, y
+
+
+def swish(x: torch.Tensor) -> tuple[dict[str, Any], nn.Module, torch.Tensor]:
+    return {"cls": "Swish"}, nn.Module(), x * x.sigmoid()
+
+
+def maps(x: torch.Tensor) -> torch.Tensor:
+    return x[:, :, None, None] * torch.linspace(-1, 1, 64).reshape(8, 8)
+
+
+@pytest.mark.parametrize("made", [init_layer, down_block, separable_block, swish])
+def test_other_pieces_of_projected_gan(made: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 6)
+    with torch.no_grad():
+        case, module, y = made(x)
+    given = {"InitLayer": x[:, :5], "DownBlock": maps(x)}.get(case["cls"], x)
+    arrays = {f"a/state/{name}": tensor.numpy() for name, tensor in module.state_dict().items()}
+    arrays |= {"a/in0": given.numpy(), "a/y": y.numpy()}
+    meta = {"what": "projected_gan pieces: one", "reference": "projected_gan", "cases": [{"key": "a", **case}]}
+    save(tmp_path / "pg_units.npz", arrays, meta)
+    assert passes(list(check_folder(tmp_path, CPU)))

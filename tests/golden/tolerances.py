@@ -24,6 +24,8 @@ AUGMENT = Tolerance(absolute=1e-4)
 AUGMENT_FILTER = Tolerance(absolute=2e-7)
 MIXING_WS = Tolerance(relative=1e-5)
 MIXING_DIFFERING_BYTES = Tolerance(absolute=1e-3)
+MIXING_FEW_BYTES = 2
+MIXING_MEAN = Tolerance(relative=1e-5, absolute=1e-5)
 MIXING_LEVELS = Tolerance(absolute=1)
 VIDEO_WS = Tolerance(relative=1e-5)
 LEARNING_RATE = Tolerance(absolute=1e-12)

@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from golden.check import Check, as_array, compare, compare_arrays, failure, worst
+from golden.check import Check, Tolerance, as_array, compare, compare_arrays, failure, worst
 from golden.document import Document, NotUnderstood, read
 from golden.kinds import networks, stylegan3
-from golden.tolerances import EXACT, MIXING_DIFFERING_BYTES, MIXING_LEVELS, MIXING_WS
+from golden.tolerances import (
+    EXACT,
+    MIXING_DIFFERING_BYTES,
+    MIXING_FEW_BYTES,
+    MIXING_LEVELS,
+    MIXING_MEAN,
+    MIXING_WS,
+)
 
 GOLDEN_FOLDER = Path(__file__).resolve().parents[1]
 
@@ -68,14 +75,16 @@ def check_bytes(document: Document, name: str, generator: Any, ws: Tensor, noise
     levels = compare_arrays("", "levels", pictures, expected, MIXING_LEVELS)
     yield levels
     if pictures.shape == expected.shape:
-        yield compare_arrays("", "share of bytes", (pictures != expected).mean(), 0.0, MIXING_DIFFERING_BYTES)
+        share, few = (pictures != expected).mean(), MIXING_FEW_BYTES / expected.size
+        allowed = Tolerance(absolute=max(MIXING_DIFFERING_BYTES.absolute, few))
+        yield compare_arrays("", "share of bytes", share, 0.0, allowed)
 
 
 def check_mean(document: Document, generator: Any, ws: Tensor, noise_mode: str) -> Iterator[Check]:
     """The mean of every mixed picture, before rounding to bytes."""
     if document.has("out/mix_mean_per_image"):
         mean = images(generator, ws, noise_mode).mean([-3, -2, -1])
-        yield compare(document, "mix_mean_per_image", "out/mix_mean_per_image", mean, MIXING_WS)
+        yield compare(document, "mix_mean_per_image", "out/mix_mean_per_image", mean, MIXING_MEAN)
 
 
 def check_intact(document: Document) -> Iterator[Check]:

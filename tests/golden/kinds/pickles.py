@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from golden.check import Check, compare, compare_arrays, failure
 from golden.document import Document, Fields, NotUnderstood
 from golden.kinds.networks import labels
-from golden.tolerances import EXACT, STATE_SUM, network_tolerance
+from golden.tolerances import ALIAS_FREE_NETWORK, EXACT, STATE_SUM, network_tolerance
 
 GENERATORS = ("G_ema", "G")
 IMAGE = re.compile(
@@ -131,6 +131,8 @@ def check_generator(
     z = document.tensor("in/z")
     c = labels(document, len(z), generator.c_dim)
     tolerance = network_tolerance(document.device)
+    if hasattr(generator.synthesis, "layer_names"):  # alias-free
+        tolerance = ALIAS_FREE_NETWORK
     for array in document.names(f"{name}/"):
         part = array.removeprefix(f"{name}/")
         match = IMAGE.fullmatch(part)

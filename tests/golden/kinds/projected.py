@@ -97,19 +97,26 @@ def unit(kind: str, fields: Fields, state: dict[str, Tensor]) -> nn.Module:
         "SEBlock": fastgan_layers.SkipExcitation,
         "CCBN": fastgan_layers.ConditionalBatchNorm,
         "Sequential": lambda i, o: fastgan_layers.UpBlock(i, o, 1),
+        "UpBlockSmallCond": fastgan_layers.ConditionalUpBlock,
+        "InitLayer": lambda z_dim, channels, side=4: fastgan_layers.InitLayer(z_dim, channels),
+        "GLU": fastgan_layers.GLU,
+        "Swish": nn.SiLU,
+        "SeparableConv2d": lambda i, o, kernel=3: projected_layers.SeparableConv2d(i, o),
         "DownBlockPatch": projected_layers.DownBlockPatch,
         "DownBlock": projected_layers.DownBlock,
     }
     if kind not in made:
         raise NotUnderstood(f"cls is {kind!r}; known are {', '.join(made)}")
-    return made[kind](*fields.take("args"))
+    return made[kind](*fields.take("args", []), **fields.take_given("separable"))
 
 
 def called(piece: nn.Module, inputs: list[Tensor]) -> Tensor:
     """What a piece gives for its recorded inputs."""
-    from openstylegan.networks.fastgan_layers import UpBlock
+    from openstylegan.networks.fastgan_layers import ConditionalUpBlock, InitLayer, UpBlock
 
-    return piece(inputs[0], None, []) if isinstance(piece, UpBlock) else piece(*inputs)
+    if isinstance(piece, InitLayer):
+        return piece(inputs[0].flatten(1))
+    return piece(*(*inputs, None)[:2], []) if isinstance(piece, UpBlock | ConditionalUpBlock) else piece(*inputs)
 
 
 def run_units(document: Document) -> Iterator[Check]:
