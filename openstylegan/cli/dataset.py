@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from openstylegan.errors import InputError
+
 if TYPE_CHECKING:
     from openstylegan.data.report import Report
     from openstylegan.data.verify import Verification
@@ -20,6 +22,13 @@ def default_workers() -> int:
     """One worker a core that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def num_workers(asked: int | None) -> int:
+    """How many workers were asked for, or `default_workers()`. Raises `InputError`."""
+    if asked is not None and asked < 1:
+        raise InputError(f"--workers: expected at least 1, got {asked}")
+    return default_workers() if asked is None else asked
 
 
 @dataset.default
@@ -89,7 +98,7 @@ def prepare_command(
         encoder=encoder,
         format=format,
         sizes=parse_sizes(sizes) if sizes is not None else (),
-        workers=workers or default_workers(),
+        workers=num_workers(workers),
     )
     print_report(prepare(source, dest, options, progress_line))
 
@@ -141,7 +150,7 @@ def verify_command(
     from openstylegan.data.verify import verify
     from openstylegan.files import write_json
 
-    found = verify(path, workers or default_workers(), progress_line)
+    found = verify(path, num_workers(workers), progress_line)
     if json is not None:
         write_json(json, found.as_json())
     print_verification(found)
@@ -187,6 +196,6 @@ def cache_command(path: Path, *, workers: int | None = None) -> None:
     cache = open_cache(opened.stored_hash)
     if cache is None:
         with progress_line(f"Caching {opened.name}", len(opened)) as advance:
-            cache = opened.build_raw_cache(workers or default_workers(), advance)
+            cache = opened.build_raw_cache(num_workers(workers), advance)
     size = cache.count * cache.image_shape[0] * cache.image_shape[1] * cache.image_shape[2]
     print(f"{cache.count:,} pictures, {size / 2**20:,.0f} MiB in {cache.path}")

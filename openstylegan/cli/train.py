@@ -71,9 +71,13 @@ def go_on(asked: TrainArguments, typed: dict[str, Any]) -> Path:
             f"--{refused[0].replace('_', '-')} has no effect when a run goes on: a run keeps its configuration; "
             "leave it out, or give --resume a snapshot of the run to begin a new one"
         )
-    machine = machine_of(asked)
-    check_metrics(read_config(Path(str(asked.resume))), asked, machine["weights"])
-    return resume(str(asked.resume), build_only=asked.build_only, **machine)
+    folder, machine = Path(str(asked.resume)), machine_of(asked)
+    config = read_config(folder)
+    for name, own, given in (("data", config.data.path, asked.data), ("outdir", folder.parent, asked.outdir)):
+        if given is not None and given.resolve() != Path(own).resolve():
+            raise InputError(f"--{name}: expected {own}, which the run began with, got {given}; leave --{name} out")
+    check_metrics(config, asked, machine["weights"])
+    return resume(folder, build_only=asked.build_only, **machine)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def begin(asked: TrainArguments, new: NewRun) -> Path:
 def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     """The configuration of a new run, checked against the data. Raises `InputError`.
 
-    First each option alone, then the data, labels and sub-set, then options together, then metrics.
+    First each option alone, then networks to begin with, then the data, labels and sub-set, then options together,
+    then metrics.
     """
     from openstylegan.config import with_overrides
 
@@ -111,10 +116,10 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     defaults = dataclasses.replace(preset.options, cfg=cfg)
     options = options_of(asked, typed, preset, defaults)
     preset.check_values(options)
-    path = str(asked.data or (preset.pictures and preset.pictures()) or "")
-    resolution = max(open_pictures(asked, path, options).image_shape[1:])
     for name in ("resume", "ckpt", "init_from"):
         check_source(getattr(options, name) if name in preset.flags else None, preset)
+    path = str(asked.data or (preset.pictures and preset.pictures()) or "")
+    resolution = max(open_pictures(asked, path, options).image_shape[1:])
     config = preset.make_config(options, path, resolution)
     check_metrics(config, asked, weights_of(asked))
     required = {name: getattr(options, name) for name in preset.required}
@@ -154,7 +159,12 @@ def tell_user(text: str) -> None:
 
 def check_source(source: str | None, preset: Preset) -> None:
     """Raises `InputError` now for a network that a run could not begin with later because it is not there."""
-    if source is None or "://" in source or source in preset.source_names or Path(source).exists():
+    from openstylegan.interop.loading import find_network
+
+    if source is None or "://" in source or source in preset.source_names:
+        return
+    if Path(source).exists():
+        find_network(source)
         return
     names = f", or one of {', '.join(preset.source_names)}" if preset.source_names else ""
     raise InputError(

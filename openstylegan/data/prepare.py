@@ -96,9 +96,11 @@ class PrepareOptions:
         lookup(RESIZE_FILTERS, self.resize_filter, "resize filter")
         lookup(ENCODERS, self.encoder, "encoder")
         lookup(dict.fromkeys(MODES), self.mode, "mode")
-        for name, value in (("width", self.width), ("height", self.height), ("max-images", self.max_images)):
-            if value is not None and not 1 <= value <= (MAX_SIDE if name != "max-images" else value):
+        for name, value in (("width", self.width), ("height", self.height)):
+            if value is not None and not 1 <= value <= MAX_SIDE:
                 raise InputError(f"expected --{name} from 1 to {MAX_SIDE}, got {value}")
+        if self.max_images is not None and self.max_images < 1:
+            raise InputError(f"expected --max-images from 1 on, got {self.max_images}")
         if self.transform != "none" and (self.width is None or self.height is None):
             raise InputError(f"--transform {self.transform} needs --width and --height; give both")
         if self.transform == "center-crop-wide" and (self.height or 0) > (self.width or 0):

@@ -177,7 +177,12 @@ def begin(run: Run, folder: Path, job: Job, log: Callable[[str], None]) -> None:
 
 def restore(run: Run, folder: Path, log: Callable[[str], None]) -> None:
     """Loads the newest whole checkpoint and cuts the records to what they were. Raises `InputError`."""
-    checkpoint = latest_checkpoint(folder, log)
+
+    def tell(text: str) -> None:
+        run.tell(text)
+        log(text)
+
+    checkpoint = latest_checkpoint(folder, tell)
     about = read_checkpoint(checkpoint, run.state, run.device)
     stored, own = about["dataset"]["content_hash"], run.dataset.content_hash
     if stored != own:
@@ -189,7 +194,7 @@ def restore(run: Run, folder: Path, log: Callable[[str], None]) -> None:
         raise InputError(f"{folder}'s config.json differs from its checkpoint's; start a new run for other options")
     if is_main():
         run_folder.cut_logs(folder, run.state.counters.logs)
-    log(f"resuming at kimg {run.state.counters.cur_nimg / 1000:.1f} from {checkpoint.name}")
+    tell(f"resuming at kimg {run.state.counters.cur_nimg / 1000:.1f} from {checkpoint.name}")
 
 
 def log_to(folder: Path) -> Callable[[str], None]:

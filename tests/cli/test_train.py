@@ -140,6 +140,26 @@ def test_a_metric_in_training_takes_the_user_s_weights(
     assert main(["train", f"--resume={run}", weights]) == 0
 
 
+def test_what_goes_on_must_be_there_and_be_the_same(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "runs", pictures, "--batch=8", "--build-only")
+    for arguments, message in (
+        ([f"--resume={tmp_path / 'none'}"], "a network snapshot or a run folder at"),
+        ([f"--resume={tmp_path}"], "found none in"),
+        ([f"--resume={run}", f"--data={tmp_path}"], "--data: expected"),
+        ([f"--resume={run}", f"--outdir={tmp_path}"], "--outdir: expected"),
+    ):
+        capsys.readouterr()
+        assert main(["train", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    damaged = next((run / "checkpoints").iterdir()) / "networks.safetensors"
+    damaged.write_bytes(b"")
+    assert main(["train", f"--resume={run}", f"--data={pictures}", f"--outdir={tmp_path / 'runs'}"]) == 2
+    assert "is not used" in capsys.readouterr().err and "is not used" in (run / "log.txt").read_text()
+
+
 def test_labels_are_missed_before_the_batch_is_looked_at(
     capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
 ) -> None:

@@ -55,6 +55,8 @@ def test_verify_exits_1_on_problems(source, capsys):
 def test_user_errors_are_input_errors(tmp_path):
     with pytest.raises(InputError, match="nothing is there"):
         run("--source", tmp_path / "missing", "--dest", tmp_path / "out.zip")
+    with pytest.raises(InputError, match="--workers: expected at least 1, got 0"):
+        run("--source", tmp_path, "--dest", tmp_path / "out.zip", "--workers", 0)
 
 
 def test_importing_the_command_imports_nothing_heavy():
