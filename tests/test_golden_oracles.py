@@ -94,6 +94,20 @@ class TestUpfirdn2d:
         expected = float((oracles.upfirdn2d(v, f, up, down, pad, flip, gain) * gy).sum())
         assert_slope((y * torch.tensor(gy)).sum(), variable, v, expected, 1e-10)
 
+    @pytest.mark.parametrize("pad", [(8, -5, 2, 2), (-4, 9, 5, -3), (1, 2, -5, 9), (-3, 6, 2, 2)])
+    @pytest.mark.parametrize(("up", "down", "shape"), [(1, 1, None), (1, 2, (2,)), (2, 1, (3, 2)), (1, 1, (4,))])
+    def test_more_is_cropped_than_there_is(self, up, down, shape, pad):
+        """What is added on the other side is then cropped too."""
+        x, f = numbers(0, 2, 3, 2, 3), taps(0, shape)
+        assert min(output_sizes(x, shape, (up, up), (down, down), pad)) >= 1
+        expected = oracles.upfirdn2d(x, f, (up, up), (down, down), pad)
+        for dtype in (torch.float64, torch.float32):
+            found = upfirdn2d(torch.tensor(x, dtype=dtype), tensor(f), up=up, down=down, padding=list(pad))
+            np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+        w = numbers(1, 4, 3, 1, 1)
+        y = conv2d_resample(tensor(x), tensor(w), tensor(f), up=up, down=down, padding=list(pad))
+        assert_equal(y, oracles.conv2d_resample(x, w, f, up, down, pad))
+
     @few
     @given(seeds, filters.filter(lambda shape: shape is not None), sides, st.booleans(), gains)
     def test_filter2d_keeps_the_size(self, seed, shape, pad, flip, gain):

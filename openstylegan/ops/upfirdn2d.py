@@ -118,7 +118,10 @@ def output_size(
 
 
 def pad_or_crop(x: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
-    """`x` with zeros added, or samples removed where a number of (x0, x1, y0, y1) is negative."""
+    """`x` with zeros added, or samples removed where a number of (x0, x1, y0, y1) is negative; of what is added too."""
+    x0, x1, y0, y1 = (min(p, 0) for p in pad)
+    if x.shape[3] + x0 + x1 < 0 or x.shape[2] + y0 + y1 < 0:
+        return F.pad(F.pad(x, [max(p, 0) for p in pad]), [x0, x1, y0, y1])
     return F.pad(x, pad) if any(pad) else x
 
 
