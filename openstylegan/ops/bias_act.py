@@ -1,6 +1,6 @@
 """Bias, activation, gain and clamp: the tail of every layer.
 
-From StyleGAN2-ADA (arXiv 2006.06676). Differs from the original: no compiled kernel, gradients of any order.
+From StyleGAN2-ADA (arXiv 2006.06676). Differs from the original: no compiled kernel is needed, gradients of any order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from openstylegan.errors import InputError
-from openstylegan.ops.paths import fast
+from openstylegan.ops.paths import fast, on_triton
 from openstylegan.ops.tail import Slopes, slopes_of, tail
 from openstylegan.registry import lookup
 
@@ -58,7 +58,7 @@ def bias_act(
     """
     _, slope, factor = check_bias_act(x, b, dim, act, alpha, gain, clamp)
     slopes = slopes_of(act, slope, factor, clamp)
-    if slopes is None or dim != 1 or x.ndim != 4 or x.dtype == torch.float16 or not fast(x):
+    if slopes is None or dim != 1 or x.ndim != 4 or not (on_triton(x) or (fast(x) and x.dtype != torch.float16)):
         return bias_act_reference(x, b, dim, act, alpha, gain, clamp)
     if b is None and slopes == Slopes(1, 1, None):
         return x

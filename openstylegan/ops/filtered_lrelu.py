@@ -15,10 +15,12 @@ from torch.autograd import Function
 
 from openstylegan.ops import filtered_lrelu_compiled as compiled
 from openstylegan.ops import filtered_lrelu_products as products
+from openstylegan.ops import triton_filtered_lrelu as by_triton
 from openstylegan.ops.arguments import Padding, factor_xy, padding_xxyy
 from openstylegan.ops.bias_act import bias_act, bias_act_reference, check_bias_act
 from openstylegan.ops.filtered_lrelu_products import Setting
-from openstylegan.ops.paths import fast
+from openstylegan.ops.paths import fast, on_triton
+from openstylegan.ops.triton_found import usable
 from openstylegan.ops.upfirdn2d import output_size, upfirdn2d, upfirdn2d_reference
 
 
@@ -41,7 +43,7 @@ def filtered_lrelu(
     result may slightly exceed it. Output per axis:
     `(in * up + p0 + p1 - (taps_u - 1) - (taps_d - 1) + down - 1) // down`. Filters have no gradient here.
     """
-    if not fast(x) or not _in_one(x, fu, fd, gain):
+    if not _in_one(x, fu, fd, gain):
         return _composed(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter)
     pad = padding_xxyy(padding)
     _check(x, fu, fd, b, up, down, pad, gain, slope, clamp)
@@ -71,8 +73,9 @@ def _composed(
 
 def _in_one(x: Tensor, fu: Tensor | None, fd: Tensor | None, gain: float) -> bool:
     """Whether the op can be computed at once. The gain then joins the filter: gain * lrelu(z) = lrelu(gain * z)."""
-    filters = (fu is None or fu.ndim == 1) and not (fu is None and fd is None)
-    return filters and gain > 0 and x.ndim == 4 and x.numel() > 0
+    if (fu is None and fd is None) or gain <= 0 or x.ndim != 4 or x.numel() == 0:
+        return False
+    return by_triton.takes(fu, fd) if on_triton(x) else fast(x) and (fu is None or fu.ndim == 1)
 
 
 def _check(
@@ -95,7 +98,9 @@ def _check(
 
 
 def _form(x: Tensor) -> ModuleType:
-    """What computes `x`: compiled code where there is some, else products."""
+    """What computes `x`: a kernel or compiled code where there is some, else products."""
+    if usable(x):
+        return by_triton
     return compiled if compiled.usable(x) else products
 
 

@@ -1,8 +1,8 @@
 """Which way an op is computed: the plain reference, or a faster path where one fits.
 
-Every public op asks `fast(x)`. The reference is used on devices other than the CPU (where no faster path has been
-measured) and inside `reference_paths()`, which serves comparisons and the self-test of the doctor, and inside
-`exportable_paths()`, which serves exports.
+Every public op asks `fast(x)`, which is so on the CPU; three ask `on_triton(x)` too, for CUDA devices. The reference is
+used elsewhere (where no faster path has been measured) and inside `reference_paths()`, which serves comparisons and the
+self-test of the doctor, and inside `exportable_paths()`, which serves exports.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
+from openstylegan.ops import triton_found
 from openstylegan.ops.native import PARTS, native
 
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
@@ -51,6 +52,11 @@ def fast(x: Tensor) -> bool:
     return x.device.type == "cpu" and not _REFERENCE.get()
 
 
+def on_triton(x: Tensor) -> bool:
+    """Whether the op on `x` may take a Triton kernel."""
+    return not _REFERENCE.get() and triton_found.usable(x)
+
+
 def readable(*tensors: Tensor | None) -> bool:
     """Whether compiled code can work on the tensors: numbers in the CPU's memory, neither shapes without numbers (as
     PyTorch's fake tensors, by which costs are predicted) nor what is being traced."""
@@ -61,12 +67,23 @@ def readable(*tensors: Tensor | None) -> bool:
 def describe_paths(device: str = "cpu") -> list[tuple[str, str]]:
     """(op, which path it takes on `device` and why), for people to read."""
     paths = [*_CPU_PATHS, ("filtered_lrelu", _filtered_lrelu()), ("compiled code", _compiled())]
-    if torch.device(device).type != "cpu":
-        why = f"plain PyTorch: no faster path has been measured on {device}"
-        return [(op, why) for op, _ in paths]
     if _REFERENCE.get():
         return [(op, "plain PyTorch: reference_paths() is active") for op, _ in paths]
-    return paths
+    if torch.device(device).type == "cpu" and not triton_found.interpreted():
+        return paths
+    return [(op, _by_triton(op, device, why)) for op, why in paths]
+
+
+def _by_triton(op: str, device: str, on_cpu: str) -> str:
+    """The path of an op on `device` where Triton's kernels are asked for first."""
+    on_host = torch.device(device).type == "cpu"
+    other = on_cpu if on_host else f"plain PyTorch: no faster path has been measured on {device}"
+    if op not in _TRITON_PATHS:
+        return other
+    kernels, why = triton_found.found(torch.device(device))
+    if kernels is None:
+        return f"{other}; no Triton kernel: {why}"
+    return f"{_TRITON_PATHS[op]} ({why}; checked under Triton's interpreter, never timed); what it cannot do: {other}"
 
 
 def _filtered_lrelu() -> str:
@@ -83,6 +100,11 @@ def _compiled() -> str:
     return "; ".join(f"{part}: {native(part).why}" for part in PARTS)
 
 
+_TRITON_PATHS = {
+    "filtered_lrelu": "one Triton kernel in float32, float16 and bfloat16, to second order",
+    "upfirdn2d": "one Triton kernel for each filter in float32, float16 and bfloat16; its gradient is the same op",
+    "bias_act": "one Triton kernel each way in float32, float16 and bfloat16 (linear, relu, lrelu)",
+}
 _CPU_PATHS = (
     (
         "upfirdn2d",

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from openstylegan.ops import tail_compiled as compiled
+from openstylegan.ops import triton_tail as by_triton
+from openstylegan.ops.triton_found import usable
 
 
 class Slopes(NamedTuple):
@@ -51,7 +53,9 @@ def tail(y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, sl
 def _tail(
     y: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes, out: Tensor | None
 ) -> Tensor:
-    """In one compiled pass, or in three, into `out` or a new tensor."""
+    """In one kernel or compiled pass, or in three, into `out` or a new tensor."""
+    if d is None and noise is None and usable(y):
+        return by_triton.tail(y, b, *slopes, out)
     if compiled.usable(y, d, noise, b):
         return compiled.tail(y, d, noise, b, slopes, out)
     slope, gain, clamp = slopes
@@ -142,6 +146,8 @@ class _Bend(Function):
     def forward(ctx: Any, g: Tensor, z: Tensor, slopes: Slopes) -> Tensor:
         ctx.slopes = slopes
         ctx.save_for_backward(z)
+        if usable(z):
+            return by_triton.bend(g, z, slopes.slope, slopes.clamp)
         if compiled.usable(z) and g.dtype == z.dtype:
             return compiled.gradient(g, z, None, z.new_ones(z.shape[:2]), slopes, (False, False))[0]
         m = torch.ops.aten.leaky_relu_backward(g, z, slopes.slope, True)
