@@ -27,6 +27,7 @@ COMMANDS = {
     "stability": ("openstylegan.cli.stability:stability", "Draw how much pictures still change while training."),
     "spectra": ("openstylegan.cli.spectra:spectra", "Average power spectra of pictures, and drawings of them."),
     "dataset": ("openstylegan.cli.dataset:dataset", "Make a dataset from pictures, or verify one."),
+    "cluster": ("openstylegan.cli.cluster:cluster", "Sort pictures into classes by what they look like."),
     "convert": ("openstylegan.cli.convert:convert", "Write networks in another layout."),
     "inspect": ("openstylegan.cli.inspect:inspect", "Say what is inside a file of networks."),
     "export": ("openstylegan.cli.export:export", "Write a generator as ONNX or as a PyTorch exported program."),
