@@ -6,7 +6,8 @@ Three recipes at 32 px on the pictures of the package: WGAN (weights clipped at 
 convolutional net as in DCGAN (batch 64, Adam 1e-4), and StyleGAN2 with R1. The controller sits on the critic of the
 first two, on the generator of the third, as the paper has it. Every run trains for so many seconds of its process's
 time, measured without scoring; it is scored at equal shares of that time by fd_efflite0 of its generator as it is (not
-averaged: oscillation is what is asked about). Oscillation: the variance of a run's scores after the first third.
+averaged: oscillation is what is asked about). Oscillation: the variance of a run's scores after the first third, as
+they are, and around a straight line (a score that falls varies too).
 
 One line of JSON a run in OUTDIR/scores.jsonl; runs that are in it are not repeated. The figure is OUTDIR/scores.png.
 """
@@ -168,10 +169,16 @@ def curve(config: TrainConfig, case: str, seconds: float, num_scores: int, num_i
     return {"points": points, "skipped": run.state.health.skipped}
 
 
-def oscillation(scores: list[float]) -> float:
-    """The variance of the scores after the burn-in."""
+def oscillation(scores: list[float], trend: bool = True) -> float:
+    """The variance of the scores after the burn-in; without `trend` of what a straight line through them leaves."""
     kept = scores[int(len(scores) * BURN_IN) :]
-    return statistics.variance(kept) if len(kept) > 1 else float("nan")
+    if len(kept) < 3:
+        return float("nan")
+    if trend:
+        return statistics.variance(kept)
+    steps = np.arange(len(kept))
+    left = kept - np.polyval(np.polyfit(steps, kept, 1), steps)
+    return float((left**2).sum() / (len(kept) - 2))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -181,14 +188,16 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Last score and oscillation of every case, mean and deviation over seeds."""
-    lines = ["| recipe | controller | runs | last score | best score | oscillation | images |", "|---" * 7 + "|"]
+    titles = ("recipe", "controller", "runs", "last score", "best score", "oscillation", "without trend", "images")
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for case in CASES:
         for controlled in (False, True):
             runs = [r for r in found if (r["case"], r["controlled"]) == (case, controlled)]
             if not runs:
                 continue
             scores = [[p[2] for p in r["points"]] for r in runs]
-            columns = ([s[-1] for s in scores], [min(s) for s in scores], [oscillation(s) for s in scores])
+            ends = ([s[-1] for s in scores], [min(s) for s in scores])
+            columns = (*ends, *([oscillation(s, trend) for s in scores] for trend in (True, False)))
             cells = [f"{np.mean(c):.4g} ± {np.std(c, ddof=min(1, len(c) - 1)):.2g}" for c in columns]
             images = np.mean([r["points"][-1][1] for r in runs])
             lines.append(
