@@ -100,12 +100,13 @@ def run_generator(document: Document) -> Iterator[Check]:
     psi, cutoff = options.take("truncation_psi", 1), options.take("truncation_cutoff", None)
     num_ws = options.take("num_ws", generator.num_ws)
     names = options.take("layer_names", generator.synthesis.layer_names)
+    posed = {"translate", "rotate"} & options.left
     pose = options.take("translate", [0.0, 0.0]), options.take("rotate", 0)
     options.finish()
     yield compare_arrays("num_ws", "", generator.num_ws, num_ws, EXACT)
     if names != generator.synthesis.layer_names:
         yield failure("layer_names", "", f"{generator.synthesis.layer_names} instead of {names}")
-    if document.has("in/transform"):
+    if posed and document.has("in/transform"):
         transform = document.take("in/transform")
         yield compare_arrays("transform", "", transform_of(*pose), transform, ALIAS_FREE_NETWORK)
     z = document.tensor("in/z")
@@ -200,7 +201,8 @@ def run_filters(document: Document) -> Iterator[Check]:
 
     document.options().finish()
     for key, fields in document.cases():
-        arguments = [fields.take(name) for name in ("numtaps", "cutoff", "width", "fs", "radial")]
+        arguments = [fields.take(name) for name in ("numtaps", "cutoff", "width", "fs")]
+        arguments.append(fields.take("radial", False))
         taps = design_lowpass(*arguments)
         none = fields.take("none", not document.has(f"{key}/f"))
         if none or taps is None:
