@@ -230,10 +230,14 @@ class TestNotUnderstood:
         def op(arrays: Arrays, meta: dict[str, Any]) -> None:
             meta["cases"][3]["op"] = "sharpen2d"
 
+        def one_case(arrays: Arrays, meta: dict[str, Any]) -> None:
+            meta["cases"] = 5
+
         assert named(changed(tmp_path, "ops_conv2d_resample.npz", kernel), "'kernel' is 5")
         assert named(changed(tmp_path, "ops_upfirdn2d.npz", no_filter), "array 'f' says otherwise")
         assert named(changed(tmp_path, "ada_gray_32.npz", random), "is random")
         assert named(changed(tmp_path, "ops_upfirdn2d.npz", op), "'sharpen2d'")
+        assert named(changed(tmp_path, "ops_modconv_sg3.npz", one_case), "expected a list, got int")
 
     def test_files_that_are_not_golden(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "random.npz", a=np.zeros(3))

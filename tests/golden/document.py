@@ -82,7 +82,10 @@ class Document:
 
     def cases(self) -> Iterator[tuple[str, Fields]]:
         """Key and fields of every case; each is closed before the next is given."""
-        for entry in self.description.take("cases"):
+        entries = self.description.take("cases")
+        if not isinstance(entries, list):
+            raise NotUnderstood(f"cases: expected a list, got {type(entries).__name__}")
+        for entry in entries:
             fields = Fields(entry, "case")
             key = str(fields.take("key"))
             fields.where = f"case {key}"
