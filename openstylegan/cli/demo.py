@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from openstylegan.errors import InputError
+
 SCORE = "fd_efflite0"
 SIDE = 32
 SPINS = "1000"
@@ -33,6 +35,8 @@ def demo(*, outdir: Path = Path("runs"), minutes: float | None = None, seed: int
     from openstylegan.training.plots import write_curves
     from openstylegan.training.tick import BEST_SNAPSHOT
 
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"--minutes: expected a number above 0, got {minutes:g}")
     data = outdir / "fluent-emoji-32.zip"
     if not data.exists():
         prepare(demo_path(), data, PrepareOptions(width=SIDE, height=SIDE))

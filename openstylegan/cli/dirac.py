@@ -75,11 +75,12 @@ def dirac(
 
     if figure is None and not tables and dest is None:
         raise InputError("expected something to make, got nothing; give --figure dirac.png, --tables or --dest FILE")
-    numbers = {"rho1": rho1, "rho2": rho2, "beta": beta, "gamma": gamma, "lr": lr}
-    wrong = [name for name, value in numbers.items() if not value >= 0]
-    wrong += [n for n, v in {"substeps": substeps, "iterations": iterations, "seeds": seeds}.items() if v < 1]
-    if wrong:
-        raise InputError(f"--{wrong[0]}: expected a number from {0 if wrong[0] in numbers else 1} on, got another")
+    from_zero = {"rho1": rho1, "rho2": rho2, "beta": beta, "gamma": gamma, "lr": lr}
+    from_one = {"substeps": substeps, "iterations": iterations, "seeds": seeds}
+    for least, numbers in ((0, from_zero), (1, from_one)):
+        for name, value in numbers.items():
+            if not value >= least:
+                raise InputError(f"--{name}: expected a number from {least} on, got {value}")
     if figure is not None:
         protocol = Protocol(lr=lr, substeps=substeps, start=start, num_seeds=seeds, seed=seed)
         draw(Drawing(Game(loss, regularizer, gamma, c), Control(rho1, rho2, beta), protocol, iterations), figure)

@@ -116,6 +116,13 @@ def test_generate_refuses(capsys: pytest.CaptureFixture[str], arguments: list[st
     assert message in refused(capsys, "generate", *arguments)
 
 
+def test_the_demo_refuses_before_it_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "--minutes: expected a number above 0" in refused(
+        capsys, "demo", f"--outdir={tmp_path / 'o'}", "--minutes=0"
+    )
+    assert not (tmp_path / "o").exists()
+
+
 def test_small_parsers() -> None:
     assert parse_grid("8X4") == (8, 4) and parse_grid(None) is None
     assert parse_metrics("none") == parse_metrics("") == ()

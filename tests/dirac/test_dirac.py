@@ -156,8 +156,8 @@ def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         ([], "expected something to make"),
         (["--figure=a.gif"], ".png or .svg"),
-        (["--figure=a.png", "--rho1=-1"], "--rho1: expected a number from 0"),
-        (["--figure=a.png", "--seeds=0"], "--seeds: expected a number from 1"),
+        (["--figure=a.png", "--rho1=-1"], "--rho1: expected a number from 0 on, got -1"),
+        (["--figure=a.png", "--seeds=0"], "--seeds: expected a number from 1 on, got 0"),
         (["--figure=a.png", "--loss=wgan"], "wgan"),
     ],
 )
