@@ -45,10 +45,8 @@ def conv2d_resample(
     if kernel == (1, 1) and up > 1 and down == 1:
         return upfirdn2d(correlate(x, w), f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter)
     if up > 1:
-        transposed = derived(w, "mirrored, transposed" if flip_weight else "transposed", _TRANSPOSED[flip_weight])
-        x = upfirdn2d(
-            scatter(x, transposed, up), f, padding=_left_over(pad, w, up), gain=up**2, flip_filter=flip_filter
-        )
+        x = scatter(x, transposed(w, flip_weight), up)
+        x = upfirdn2d(x, f, padding=left_over(pad, w, up), gain=up**2, flip_filter=flip_filter)
         return upfirdn2d(x, f, down=down, flip_filter=flip_filter) if down > 1 else x
     oriented = w if flip_weight else w.flip([2, 3])
     if down > 1:
@@ -95,6 +93,11 @@ def conv2d_resample_reference(
     return F.conv2d(pad_or_crop(x, pad), oriented, groups=groups)
 
 
+def transposed(w: Tensor, flip_weight: bool) -> Tensor:
+    """Weights [O, I, k, k] as an up-sampling convolution scatters with them, [I, O, k, k]."""
+    return derived(w, "mirrored, transposed" if flip_weight else "transposed", _TRANSPOSED[flip_weight])
+
+
 def check_conv(x: Tensor, w: Tensor, up: int, down: int, groups: int) -> None:
     """Raises `InputError` unless `w` [O, I / groups, kh, kw] fits `x` [N, I, H, W] and the factors are >= 1."""
     check_images(x)
@@ -124,13 +127,13 @@ def _transposed(
     x: Tensor, w: Tensor, up: int, pad: tuple[int, int, int, int], groups: int
 ) -> tuple[Tensor, tuple[int, int, int, int]]:
     """`x` zero-inserted and convolved with `w` [O, I / groups, k, k], and the padding that is still to be done."""
-    x0, x1, y0, y1 = _left_over(pad, w, up)
+    x0, x1, y0, y1 = left_over(pad, w, up)
     crop_x, crop_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
     x = F.conv_transpose2d(x, transposed_weight(w, groups), stride=up, padding=[crop_y, crop_x], groups=groups)
     return x, (x0 + crop_x, x1 + crop_x, y0 + crop_y, y1 + crop_y)
 
 
-def _left_over(pad: tuple[int, int, int, int], w: Tensor, up: int) -> tuple[int, int, int, int]:
+def left_over(pad: tuple[int, int, int, int], w: Tensor, up: int) -> tuple[int, int, int, int]:
     """The padding that a transposed convolution with `w` leaves to be done."""
     kh, kw = w.shape[2:]
     return pad[0] - kw + 1, pad[1] - kw + up, pad[2] - kh + 1, pad[3] - kh + up

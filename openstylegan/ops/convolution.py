@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openstylegan.ops import amx
 from openstylegan.ops.few_pixels import correlate_few_pixels, few_pixels_pay
-from openstylegan.ops.frozen import derived
+from openstylegan.ops.frozen import derived, kept
 from openstylegan.ops.layouts import copy_pixels
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
 
@@ -49,7 +50,10 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         return _from_rows(_rows(x) @ w[:, :, 0, 0].t(), x)
     if _winograd_pays(x, w.shape, geometry):
         return winograd_conv(x, w)
-    if geometry.stride == 1 and few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
+    few = few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel())
+    if (not few or kept(w)) and amx.usable(x, w):
+        return amx.correlate(x, w, *geometry)
+    if geometry.stride == 1 and few:
         return correlate_few_pixels(x, w, geometry.padding)
     kernel = derived(w, "channels last", channels_last)
     return F.conv2d(x, kernel, stride=geometry.stride, padding=geometry.padding)
@@ -68,6 +72,8 @@ def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
         return _from_rows(_rows(gy) @ w[:, :, 0, 0], gy)
     if _winograd_pays(gy, w.shape, geometry):
         return winograd_input_gradient(gy, w)
+    if min(w.shape[2:]) >= stride and amx.usable(gy, w):
+        return amx.scatter(gy, w, stride, (pad_y, pad_x), size)
     if stride == 1:
         x = torch.empty(
             (gy.shape[0], w.shape[1], *size), dtype=gy.dtype, device=gy.device, memory_format=torch.channels_last
@@ -95,6 +101,8 @@ def _weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) ->
         return (_rows(gy).t() @ _rows(x))[:, :, None, None]
     if _winograd_pays(x, shape, geometry):
         return winograd_weight_gradient(x, gy)
+    if amx.gradient_usable(x, gy, kernel):
+        return amx.weight_gradient(x, gy, *geometry, kernel)
     if geometry.stride > 1 or gy.shape[0] * gy.shape[2] * gy.shape[3] <= SHIFTED_PIXELS:
         return shifted_products(x, gy, geometry, kernel)
     return _stock_gradients(gy, x, x.new_empty(shape), geometry, (False, True))

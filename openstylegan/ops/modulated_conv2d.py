@@ -18,6 +18,7 @@ from torch.autograd import Function
 
 from openstylegan.errors import InputError
 from openstylegan.ops import winograd_planes
+from openstylegan.ops.amx_layer import layer as amx_layer
 from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
 from openstylegan.ops.conv2d_resample import conv2d_resample, conv2d_resample_reference
@@ -136,6 +137,11 @@ def _fast(
     """
     dtype = x.dtype
     d = _demodulation(weight, styles) if demodulate else None
+    if convolve.down == 1 and dtype == torch.bfloat16 and not _recorded(x, weight, styles, noise, b):
+        up, _, padding, f, flip_weight = convolve
+        done = amx_layer(x, _cast(weight, dtype), styles, d, noise, b, up, padding, f, flip_weight, slopes)
+        if done is not None:
+            return done
     noise = None if noise is None else noise.to(dtype)
     b = None if b is None else b.to(dtype)[:, None, None]
     if tuple(weight.shape[2:]) == (1, 1) and convolve.up == convolve.down == 1 and convolve.padding == 0:
@@ -245,9 +251,9 @@ def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return (torch.cat(sums).t() + EPSILON).rsqrt()
 
 
-def _recorded(*inputs: Tensor) -> bool:
+def _recorded(*inputs: Tensor | None) -> bool:
     """Whether autograd will want gradients of any of `inputs`."""
-    return torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
 
 
 class _Power(Function):

@@ -24,8 +24,9 @@ PARTS = {
     "filtered_lrelu": ("filtered_lrelu",),
     "winograd": ("winograd",),
     "channels_last": ("layouts", "resample", "tail"),
+    "amx": ("amx_convolution", "amx_weight_gradient"),
 }
-"""By library, its sources. What StyleGAN2 needs is compiled in three seconds, `filtered_lrelu` in eight."""
+"""By library, its sources. What StyleGAN2 needs is compiled in six seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-O3", "-march=native", "-fno-trapping-math", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC", "-pthread")
 """Vectors as wide as the processor has; no flag that changes what a formula means."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from openstylegan.ops import triton_found
+from openstylegan.ops.amx_found import LIBRARY, available
 from openstylegan.ops.native import PARTS, native
 
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
@@ -97,7 +98,8 @@ def _filtered_lrelu() -> str:
 
 def _compiled() -> str:
     """Of each library how it came, or why it did not."""
-    return "; ".join(f"{part}: {native(part).why}" for part in PARTS)
+    others = [f"{part}: {native(part).why}" for part in PARTS if part != LIBRARY]
+    return "; ".join([*others, f"{LIBRARY}: {available() or native(LIBRARY).why}"])
 
 
 _TRITON_PATHS = {
@@ -118,6 +120,11 @@ _CPU_PATHS = (
     ),
     ("conv2d_resample", "transposed convolutions as interleaved stride-1 convolutions (oneDNN's own are slower)"),
     ("conv2d 3x3", "Winograd F(2x2, 3x3) in float32 from 256 channels, else oneDNN's direct channels-last convolution"),
+    (
+        "bfloat16 layers",
+        "on the matrix units (AMX) of processors that have them, given a compiler: style, convolution and tail "
+        "in one pass, and the gradients; multiples of 32 channels. Else oneDNN's convolutions",
+    ),
     (
         "conv2d gradients",
         "to any order by the same fast products; PyTorch's stock second order takes 2-7 times as long",

@@ -69,7 +69,7 @@ def tail(
     scale, noise_, shift = (_times(t, gain) for t in (d, noise, b))
     noises = 1 if noise is None else noise.numel() // (h * w)
     sizes = (n, h * w, c, y.dtype == torch.bfloat16, noises)
-    job = _Tail(*sizes, gain, slope, _limit(clamp, y.dtype), *map(_at, (y, scale, noise_, shift, z)))
+    job = _Tail(*sizes, gain, slope, limit(clamp, y.dtype), *map(_at, (y, scale, noise_, shift, z)))
     _library().tail(ctypes.byref(job), torch.get_num_threads())
     return z
 
@@ -96,12 +96,12 @@ def gradient(
     by_pixel = z.new_empty(n, 1, h, w, dtype=torch.float32) if wanted[1] else None
     scale = scale.float().contiguous()
     sizes = (n, h * w, c, z.dtype == torch.bfloat16, CHUNK)
-    job = _Gradient(*sizes, slope, _limit(clamp, z.dtype), *map(_at, (gz, z, y, scale, gy, sums, dots, by_pixel)))
+    job = _Gradient(*sizes, slope, limit(clamp, z.dtype), *map(_at, (gz, z, y, scale, gy, sums, dots, by_pixel)))
     _library().tail_gradient(ctypes.byref(job), torch.get_num_threads())
     return gy, None if sums is None else sums.sum(1), None if dots is None else dots.sum(1), by_pixel
 
 
-def _limit(clamp: float | None, dtype: torch.dtype) -> float:
+def limit(clamp: float | None, dtype: torch.dtype) -> float:
     """As results in `dtype` have it, which must be recognized as clipped. -1 for none."""
     return -1.0 if clamp is None else torch.tensor(clamp, dtype=dtype).item()
 
