@@ -10,7 +10,7 @@ ENV PYTHONUNBUFFERED=1 OPENSTYLEGAN_CACHE_DIR=/cache
 WORKDIR /opt/openstylegan
 COPY pyproject.toml constraints-cpu.txt README.md LICENSE NOTICE ./
 COPY openstylegan ./openstylegan
-RUN grep -v '^torch==' constraints-cpu.txt > constraints.txt \
+RUN grep -v -E '^(torch|triton)==' constraints-cpu.txt > constraints.txt \
  && if [ -n "$TORCH_INDEX" ]; then python -m pip install --no-cache-dir --constraint constraints-cpu.txt --index-url "$TORCH_INDEX" torch; fi \
  && python -m pip install --no-cache-dir --constraint constraints.txt ".[features]" \
  && useradd --create-home --uid 10001 user \

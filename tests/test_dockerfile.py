@@ -63,8 +63,8 @@ def test_torch_of_a_fixed_version_comes_first() -> None:
     without, torch, package, *rest = dockerfile.commands(TEXT)
     assert "--constraint constraints-cpu.txt" in torch and torch.startswith('if [ -n "$TORCH_INDEX" ]')
     assert re.search(r"^torch==\d", (ROOT / "constraints-cpu.txt").read_text(), re.MULTILINE)
-    # A base image's own torch stays: everything but torch is of the versions tested.
-    assert without == "grep -v '^torch==' constraints-cpu.txt > constraints.txt"
+    # A base image's own torch stays, with the triton it asks for: everything else is of the versions tested.
+    assert without == "grep -v -E '^(torch|triton)==' constraints-cpu.txt > constraints.txt"
     assert "--constraint constraints.txt" in package and package.endswith('".[features]"')
     assert all(command.startswith(dockerfile.OF_THE_IMAGE) for command in rest)
 
