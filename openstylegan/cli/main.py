@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App
-from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnknownOptionError
+from cyclopts.exceptions import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from openstylegan import __version__
 from openstylegan.errors import InputError, ProcessFailed
@@ -81,6 +81,8 @@ def fail(text: str, code: int) -> int:
 
 def usage_error(error: CycloptsError) -> str:
     """A wrong command line in one line, with the nearest name where there is one."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"expected options only, got {' '.join(error.unused_tokens or ())} (see --help)"
     if isinstance(error, UnknownOptionError | UnknownCommandError):
         error.verbose = False
     return f"{str(error).strip()} (see --help)"

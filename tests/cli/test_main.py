@@ -109,6 +109,7 @@ def test_labels_that_are_not_there_are_missed(capsys: pytest.CaptureFixture[str]
         (["--network=none.safetensors", "--outdir=o", "--seeds=1"], "expected a network"),
         (["--outdir=o"], "--network"),
         (["--network=x", "--outdir=o"], "--seeds"),
+        (["--network=x", "--outdir=o", "--seeds=1", "cats", "dogs"], "expected options only, got cats dogs"),
         (["--network=x", "--outdir=o", "--seeds=1", "--noise-mode=loud"], "noise"),
     ],
 )

@@ -14,11 +14,15 @@ from PIL import Image
 from runs import make_pictures, small_config
 from tiny import tiny_generator
 
+from openstylegan.augment import AUGMENTS
 from openstylegan.cli.main import COMMANDS
+from openstylegan.cli.train import parse_settings
 from openstylegan.config import Component, with_overrides
 from openstylegan.losses import LOSS_TERMS, LossTerm
 from openstylegan.metrics import METRICS
 from openstylegan.metrics.evaluate import evaluate
+from openstylegan.presets.projected_gan import Options, make_config
+from openstylegan.registry import build
 from openstylegan.snapshot import write_snapshot
 from openstylegan.training.build import build_run
 from openstylegan.training.loop import train_step
@@ -79,6 +83,14 @@ def test_the_loss_term_of_the_guide_trains(tmp_path: Path, monkeypatch: pytest.M
     run.loader.close()
     penalty = run.state.stats.collect()["Loss/r2_penalty"]
     assert penalty["num"] == 8 and penalty["mean"] > 0
+
+
+@pytest.mark.parametrize("page", ["projected-gan.md", "training.md"])
+def test_another_augmentation_as_the_pages_set_it(page: str) -> None:
+    (setting,) = re.findall(r"--set '(augment=[^']+)'", (ROOT / "docs" / page).read_text())
+    config = make_config(Options(cfg="fastgan", gpus=1, batch=8), "pictures.zip", 64)
+    augment = with_overrides(config, parse_settings((setting,))).augment
+    assert isinstance(build(AUGMENTS, augment.name, augment.options, "augmentation"), AUGMENTS["ada"])
 
 
 def test_the_metric_of_the_guide_measures(monkeypatch: pytest.MonkeyPatch) -> None:
