@@ -15,7 +15,7 @@ struct WeightGradient {
 
 #ifdef HAS_AMX
 
-static const int PIXELS_BYTES = 1 << 20;  // of a strip of gy: what is left of the second cache is for one block of x
+static const int PIXELS_BYTES = 1 << 21;  // of a strip of gy, as large as the second cache
 
 struct Strip {
     int sample, samples, first, rows;
