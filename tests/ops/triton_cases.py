@@ -93,7 +93,8 @@ def lrelu() -> Iterator[tuple[str, Errors]]:
         fu, fd = taps(up, 1), taps(down, 2)
         # Forward, gradient, and to second order a change along it and once more the gradient; composed, more kernels.
         launches = {"gain < 0": 17, "no filters": 5}.get(case, 4)
-        n, c = (2, 2) if case == "T, crop" else (1, 1 if case.startswith("R") else 2)
+        # With one channel the only gradient of a bias may be next to zero, as that of "one rate".
+        n, c = (2 if case == "T, crop" else 1), (1 if case.startswith("R") else 2)
         x, b = random(n, c, 17, 22), random(c, seed=1)
         with nullcontext() if case == "T, crop" else large_blocks():
             ops = (partial(of, fu=fu, fd=fd, **options) for of in (lrelu_of, reference_lrelu_of))
@@ -168,7 +169,7 @@ def recorded() -> Iterator[tuple[str, Errors]]:
 
 
 def chosen() -> Iterator[tuple[str, Errors]]:
-    """What is said of the paths; and the reference is taken inside `reference_paths()`."""
+    """What is said of the paths; the reference in `reference_paths()` and where no kernel fits; NaN is not hidden."""
     said = dict(describe_paths())
     assert all("never timed" in said[op] for op in ("filtered_lrelu", "upfirdn2d", "bias_act"))
     assert "riton" not in said["conv2d_resample"]
@@ -185,6 +186,12 @@ def chosen() -> Iterator[tuple[str, Errors]]:
         assert not started
         filtered_lrelu(x, F12, None, padding=12)
     assert started == ["resample_kernel", "resample_kernel", "tail_kernel"]
+    x[0, 0, 2, 2] = torch.nan
+    for dtype in (torch.float32, torch.float16):
+        with counted() as started:
+            assert filtered_lrelu(x.to(dtype), F12, F12, up=2, down=2, padding=11, clamp=1).isnan().any()
+            assert bias_act(x.to(dtype), act="lrelu", clamp=1).isnan().sum() == 1
+        assert len(started) == 2
     yield "paths", {}
 
 
