@@ -100,6 +100,7 @@ def metrics(
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     if not names:
         raise InputError("expected at least one metric, got none; give --metrics, such as --metrics fd_efflite0")
+    from openstylegan.files import clear_write_errors
     from openstylegan.interop.loading import find_network, snapshots_of
     from openstylegan.metrics.evaluate import check_available
     from openstylegan.training.launch import run_processes
@@ -121,6 +122,9 @@ def metrics(
         allow_unverified,
     )
     check_available(names, policy_of(job))
+    if outdir is not None:
+        with clear_write_errors(outdir):
+            outdir.mkdir(parents=True, exist_ok=True)
     run_processes(measure, job, gpus, device)
 
 
@@ -201,8 +205,6 @@ def write(records: list[MetricRecord], networks: Networks, outdir: Path | None) 
     from openstylegan.cli.measured_data import TRAINING_OPTIONS
 
     folder = outdir or networks.path.parent
-    if outdir is not None:
-        outdir.mkdir(parents=True, exist_ok=True)
     images_seen = networks.about.get("cur_nimg")
     more = {} if images_seen is None else {"kimg": images_seen // 1000}
     for record in records:

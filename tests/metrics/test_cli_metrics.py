@@ -159,6 +159,15 @@ def test_data_of_another_form_is_refused(
     assert text in err
 
 
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_measured(
+    network: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openstylegan.training.launch.run_processes", lambda *args: pytest.fail("measured"))
+    options = ("--network", network, "--data", pictures, "--metrics", "fd_efflite0", "--outdir", pictures)
+    code, _, err = run(capsys, *options)
+    assert (code, len(err.splitlines())) == (2, 1) and "a file is where a folder must be" in err
+
+
 # ---- a run's own options
 
 
