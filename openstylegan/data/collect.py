@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from openstylegan.data.content_hash import add_file, combined
 from openstylegan.data.labels import LABEL_FILE, Label, parse_csv
@@ -18,23 +18,34 @@ from openstylegan.errors import InputError
 
 LABELS_FROM_SOURCE, LABELS_FROM_FOLDERS, NO_LABELS = "source", "folders", "none"
 LabelOf = Callable[[Outcome], Label | str | None]
-Labelling = tuple[LabelOf, str]
-"""How a picture's label is found (a class name is still text), and why one without is skipped ("": it is not)."""
+
+
+class Labelling(NamedTuple):
+    """How a picture's label is found (a class name is still text), and why one without is skipped ("": it is not).
+
+    names: the pictures that a CSV file names.
+    """
+
+    label_of: LabelOf
+    without_label: str = ""
+    names: Collection[str] = ()
 
 
 def choose_labels(choice: str) -> Labelling:
     """The labelling that was asked for. Raises `InputError`."""
     if choice == LABELS_FROM_SOURCE:
-        return (lambda outcome: outcome.label), ""
+        return Labelling(lambda outcome: outcome.label)
     if choice == NO_LABELS:
-        return (lambda outcome: None), ""
+        return Labelling(lambda outcome: None)
     if choice == LABELS_FROM_FOLDERS:
-        return (lambda outcome: outcome.name.split("/", 1)[0] if "/" in outcome.name else None), "it lies in no folder"
+        return Labelling(
+            lambda outcome: outcome.name.split("/", 1)[0] if "/" in outcome.name else None, "it lies in no folder"
+        )
     try:
         table = parse_csv(Path(choice).expanduser().read_text(encoding="utf-8-sig"), choice)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"expected --labels source, folders, none or a CSV file, got {choice!r} ({error})") from error
-    return (lambda outcome: table.get(outcome.name)), f"it has no label in {choice}"
+    return Labelling(lambda outcome: table.get(outcome.name), f"it has no label in {choice}", table.keys())
 
 
 class Collector:
@@ -42,7 +53,8 @@ class Collector:
 
     def __init__(self, write: Write, report: Report, labelling: Labelling, classes: list[str], num_sizes: int = 1):
         self.write, self.report = write, report
-        self.label_of, self.without_label = labelling
+        self.label_of, self.without_label = labelling.label_of, labelling.without_label
+        self.unmet = dict.fromkeys(labelling.names)
         self.source_classes = classes
         self.digests = [hashlib.sha256() for _ in range(num_sizes)]
         self.labels: list[tuple[str, Label | str | None]] = []
@@ -52,6 +64,7 @@ class Collector:
     def take(self, outcome: Outcome) -> bool:
         """One picture: written, or skipped with a reason. Returns whether it was written."""
         label = self.label_of(outcome)
+        self.unmet.pop(outcome.name, None)
         if outcome.reason:
             self.report.skip(outcome.name, outcome.reason)
         elif label is None and self.without_label:
@@ -90,6 +103,11 @@ class Collector:
                 f"{shape_in_words(report.shape or (0, 0, 0))}); give --width and --height, --transform or --mode"
             )
         report.pictures = len(self.labels)
+        if self.unmet and report.options["max_images"] is None:
+            report.warnings.append(
+                f"{len(self.unmet)} names in {report.options['labels']} are no pictures of {report.source}; the first: "
+                f"{next(iter(self.unmet))}"
+            )
         self._put(LABEL_FILE, [self.label_file()] * len(self.digests))
         report.hashes = [digest.hexdigest() for digest in self.digests]
         report.content_hash = combined(report.hashes)

@@ -112,6 +112,16 @@ def test_labels_from_csv(tmp_path, images, as_png, write_files):
     assert "no label in" in report.skipped[0]["reason"]
 
 
+def test_names_in_a_csv_that_are_no_pictures_are_told(tmp_path, images, as_png, write_files):
+    source = write_files(tmp_path / "in", {f"{n}.png": as_png(image) for n, image in enumerate(images(2))})
+    labels = tmp_path / "labels.csv"
+    labels.write_text("0.png,1\n1.png,0\nb/2.png,0\n3.png,0\n")
+    report = prepare(source, tmp_path / "all.zip", PrepareOptions(labels=str(labels)))
+    assert report.warnings[0] == f"2 names in {labels} are no pictures of {source}; the first: b/2.png"
+    report = prepare(source, tmp_path / "one.zip", PrepareOptions(labels=str(labels), max_images=1))
+    assert not any("no pictures" in warning for warning in report.warnings), "there may be some behind the first"
+
+
 def test_some_labels_missing_in_the_source(tmp_path, images, write_files, as_png):
     files = {f"{i}.png": as_png(image) for i, image in enumerate(images(3))}
     source = write_files(tmp_path / "set", files, labels=[["0.png", 1]])
