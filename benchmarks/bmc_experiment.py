@@ -7,7 +7,8 @@ convolutional net as in DCGAN (batch 64, Adam 1e-4), and StyleGAN2 with R1. The 
 first two, on the generator of the third, as the paper has it. Every run trains for so many seconds of its process's
 time, measured without scoring; it is scored at equal shares of that time by fd_efflite0 of its generator as it is (not
 averaged: oscillation is what is asked about). Oscillation: the variance of a run's scores after the first third, as
-they are, and around a straight line (a score that falls varies too).
+they are, and around a straight line (a score that falls varies too). Answers: the mean of |D| over real pictures in the
+end.
 
 One line of JSON a run in OUTDIR/scores.jsonl; runs that are in it are not repeated. The figure is OUTDIR/scores.png.
 """
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from openstylegan.config import Component, DataConfig, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
 from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
+from openstylegan.images import from_uint8
 from openstylegan.metrics.evaluate import evaluate
 from openstylegan.networks import DISCRIMINATORS, GENERATORS
 from openstylegan.networks.base import Discriminator, Generator
@@ -153,6 +155,13 @@ def score(run: Run, num: int) -> float:
     return record.results["fd_efflite0"]
 
 
+def answers(run: Run, num: int) -> float:
+    """The mean of |D(x)| over `num` real pictures: the controller's terms are powers of it."""
+    images = from_uint8(torch.from_numpy(run.dataset.images(np.arange(min(num, len(run.dataset))))))
+    with torch.no_grad():
+        return float(run.state.D(images).abs().mean())
+
+
 def curve(config: TrainConfig, case: str, seconds: float, num_scores: int, num_images: int) -> dict[str, Any]:
     """Scores of one run at equal shares of `seconds` of its process's time."""
     run = build_run(config, torch.device("cpu"))
@@ -166,7 +175,7 @@ def curve(config: TrainConfig, case: str, seconds: float, num_scores: int, num_i
             spent += time.process_time() - begin
         points.append((round(spent, 2), run.state.counters.cur_nimg, score(run, num_images)))
     run.loader.close()
-    return {"points": points, "skipped": run.state.health.skipped}
+    return {"points": points, "skipped": run.state.health.skipped, "answers": answers(run, num_images)}
 
 
 def oscillation(scores: list[float], trend: bool = True) -> float:
@@ -188,7 +197,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Last score and oscillation of every case, mean and deviation over seeds."""
-    titles = ("recipe", "controller", "runs", "last score", "best score", "oscillation", "without trend", "images")
+    measured = ("last score", "best score", "oscillation", "without trend")
+    titles = ("recipe", "controller", "runs", *measured, "answers", "images")
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for case in CASES:
         for controlled in (False, True):
@@ -199,6 +209,8 @@ def table(found: list[dict[str, Any]]) -> str:
             ends = ([s[-1] for s in scores], [min(s) for s in scores])
             columns = (*ends, *([oscillation(s, trend) for s in scores] for trend in (True, False)))
             cells = [f"{np.mean(c):.4g} ± {np.std(c, ddof=min(1, len(c) - 1)):.2g}" for c in columns]
+            known = [r["answers"] for r in runs if "answers" in r]
+            cells.append(f"{np.mean(known):.3g}" if known else "")
             images = np.mean([r["points"][-1][1] for r in runs])
             lines.append(
                 f"| {case} | {'yes' if controlled else 'no'} | {len(runs)} | {' | '.join(cells)} | {images:,.0f} |"

@@ -55,13 +55,16 @@ def cluster(
     from openstylegan.data.dataset import open_dataset
     from openstylegan.data.progress import progress_line
     from openstylegan.features import load_extractor
-    from openstylegan.features.clusters import k_means
-    from openstylegan.files import write_text
+    from openstylegan.features.clusters import check_number, k_means
+    from openstylegan.files import clear_write_errors, write_text
     from openstylegan.training.launch import pick_device
 
     if dest.exists() or dest.suffix != ".csv":
         raise InputError(f"--dest: expected a new .csv, got {dest}; give another name")
     dataset, place = open_dataset(data), pick_device(device)
+    check_number(num, len(dataset))
+    with clear_write_errors(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
     extractor = load_extractor(features, detector_weights(weights, allow_download, allow_unverified), place)
     rows = []
     with progress_line("features", len(dataset)) as advance:

@@ -14,6 +14,12 @@ from openstylegan.errors import InputError
 AXES, MAX_ROUNDS, RESTARTS = 64, 100, 5
 
 
+def check_number(num: int, count: int) -> None:
+    """Raises `InputError` unless `count` pictures can be in `num` clusters."""
+    if not 2 <= num <= count:
+        raise InputError(f"expected from 2 to {count} clusters for {count} pictures, got {num}")
+
+
 def principal(features: Tensor, num_axes: int) -> Tensor:
     """Features [N, D] along the `num_axes` directions in which they differ most: float64 [N, num_axes or fewer]."""
     centred = features.double() - features.double().mean(0)
@@ -56,8 +62,7 @@ def k_means(features: Tensor, num: int, seed: int = 0) -> Tensor:
 
     On the `AXES` principal axes; the best of `RESTARTS` starts. No cluster is empty. Raises `InputError`.
     """
-    if not 2 <= num <= len(features):
-        raise InputError(f"expected from 2 to {len(features)} clusters for {len(features)} pictures, got {num}")
+    check_number(num, len(features))
     points, random = principal(features.cpu(), AXES), torch.Generator().manual_seed(seed)
     found = (settled(points, first_centres(points, num, random)) for _ in range(RESTARTS))
     best = min(found, key=lambda result: result[1])[0]

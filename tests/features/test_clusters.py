@@ -76,12 +76,16 @@ def test_the_command_and_a_dataset_of_its_result(tmp_path: Path, capsys: pytest.
         noise = random.integers(0, 6, (32, 32, 3), dtype=np.uint8)
         write_png(folder / f"a,{n:02}.png", kind + noise)
     prepare(folder, tmp_path / "p.zip", PrepareOptions())
-    main(["cluster", "--data", str(tmp_path / "p.zip"), "--num", "2", "--dest", str(tmp_path / "g.csv")])
+    command = ["cluster", "--data", str(tmp_path / "p.zip"), "--dest", str(tmp_path / "new" / "g.csv"), "--num"]
+    assert main([*command, "13"]) == 2
+    told = capsys.readouterr().err
+    assert "expected from 2 to 12 clusters for 12 pictures, got 13" in told and "features" not in told, "told at once"
+    assert main([*command, "2"]) == 0
     assert "2 groups of 6 to 6 pictures" in capsys.readouterr().out
-    rows = list(csv.reader((tmp_path / "g.csv").open()))
+    rows = list(csv.reader((tmp_path / "new" / "g.csv").open()))
     assert rows[0] == ["file", "class"] and len(rows) == 13
     assert len({row[1] for row in rows[1::2]}) == 1 and rows[1][1] != rows[2][1], "by colour"
-    prepare(tmp_path / "p.zip", tmp_path / "q.zip", PrepareOptions(labels=str(tmp_path / "g.csv")))
+    prepare(tmp_path / "p.zip", tmp_path / "q.zip", PrepareOptions(labels=str(tmp_path / "new" / "g.csv")))
     with zipfile.ZipFile(tmp_path / "q.zip") as made:
         labels = json.loads(made.read("dataset.json"))["labels"]
     assert sorted(label for _, label in labels) == [0] * 6 + [1] * 6
