@@ -226,11 +226,12 @@ def load(cls: type[T], path: str | os.PathLike[str]) -> T:
 def with_overrides(config: T, overrides: Mapping[str, Any]) -> T:
     """A copy of `config` with dotted settings replaced, such as `{"ema.half_life_kimg": 5}`.
 
-    Parts of a path are field names, keys of `options`, or positions in a tuple. Raises `InputError`.
+    Parts of a path are field names, keys of `options`, or positions in a tuple. A component that gets another name
+    starts from that one's own options, whatever the order of the settings. Raises `InputError`.
     """
     data = to_dict(config)
-    for path, value in overrides.items():
-        _set(data, path.split("."), value, path)
+    for path in sorted(overrides, key=lambda path: not path.endswith(".name")):
+        _set(data, path.split("."), overrides[path], path)
     return from_dict(type(config), data)
 
 
@@ -245,6 +246,8 @@ def _set(data: Any, parts: list[str], value: Any, path: str) -> None:
     else:
         raise InputError(f"no setting '{path}': '{head}' would be inside a plain value")
     if not rest:
+        if step == "name" and isinstance(data.get("options"), dict) and data["name"] != value:
+            data["options"] = {}
         data[step] = value
     else:
         if isinstance(data, dict) and step not in data:

@@ -8,7 +8,7 @@ import pytest
 from runs import small_config
 
 from openstylegan import config as configs
-from openstylegan.config import TrainConfig, with_overrides
+from openstylegan.config import Component, TrainConfig, with_overrides
 from openstylegan.errors import InputError
 
 
@@ -27,6 +27,14 @@ def test_dotted_overrides() -> None:
     assert changed.phases[3].terms[0].options == {"gamma": 5.0}
     assert changed.generator.network.options["new"] == 1
     assert config.ema.half_life_kimg != 7
+
+
+def test_another_component_has_its_own_options() -> None:
+    config = with_overrides(small_config(Path("data.zip")), {"schedule.options.ignored": 1})
+    settings = {"schedule.options.batch_size": 6, "schedule.name": "other"}
+    assert with_overrides(config, settings).schedule == Component("other", {"batch_size": 6})
+    same = with_overrides(config, {"schedule.name": config.schedule.name})
+    assert same == config
 
 
 @pytest.mark.parametrize(

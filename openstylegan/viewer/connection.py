@@ -144,10 +144,10 @@ class Connection:
         self.tasks[key] = task
         task.add_done_callback(lambda done: self.tasks.pop(key) if self.tasks.get(key) is done else None)
 
-    async def answering(self, number: int | None, work: Coroutine[Any, Any, None]) -> None:
-        """`work`, whose failure is an answer too."""
+    async def answering(self, number: int | None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """`work()`, whose failure is an answer too; it is not made before this runs, which may never be."""
         try:
-            await work
+            await work()
         except asyncio.CancelledError:
             self.send(m.Error(id=number, message="cancelled"))
             raise

@@ -7,8 +7,9 @@ import contextlib
 import io
 import shutil
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,10 @@ class Requests:
             m.GetGrid: self.grid,
         }
 
-    def work(self, message: m.Asked, doing: Coroutine[Any, Any, None]) -> None:
+    def work(self, message: m.Asked, doing: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begins a work that takes a while and may be cancelled by its id. Raises `InputError` when there are many."""
         works = [key for key in self.connection.tasks if isinstance(key, tuple)]
         if len(works) >= MOST_WORKS:
-            doing.close()
             raise InputError(f"expected at most {MOST_WORKS} things at a time; wait until one of them is done")
         self.connection.start(("work", message.id), self.connection.answering(message.id, doing))
 
@@ -78,7 +78,7 @@ class Requests:
             if known is not None:
                 self.connection.send(replaced(opened.network, id=message.id))
 
-        self.work(message, doing())
+        self.work(message, doing)
 
     async def models(self, message: m.ListModels) -> None:
         """The list, made anew."""
@@ -86,7 +86,7 @@ class Requests:
         async def doing() -> None:
             self.connection.send(replaced(await in_thread(self.connection.hub.models.refresh), id=message.id))
 
-        self.work(message, doing())
+        self.work(message, doing)
 
     async def pin(self, message: m.Pin) -> None:
         """Keeps a view for differences."""
@@ -96,7 +96,7 @@ class Requests:
             self.connection.pin = await in_thread(opened.session.make_pin, message.view)
             self.connection.send(m.Pinned(id=message.id, view=message.view))
 
-        self.work(message, doing())
+        self.work(message, doing)
 
     async def unpin(self, message: m.Unpin) -> None:
         """Forgets the pinned view."""
@@ -123,7 +123,7 @@ class Requests:
             )
             self.connection.send(told)
 
-        self.work(message, doing())
+        self.work(message, doing)
 
     async def cancel(self, message: m.Cancel) -> None:
         """Ends the long work of an id."""
@@ -136,11 +136,11 @@ class Requests:
             raise InputError(f"expected a view to capture, or views for a film, got none (kind '{message.kind}')")
         if message.kind == "video":
             path_of(message.views, message.frames, message.closed)
-            self.work(message, self.film(message))
+            self.work(message, partial(self.film, message))
         elif message.kind == "png":
-            self.work(message, self.picture(message))
+            self.work(message, partial(self.picture, message))
         else:
-            self.work(message, self.text(message))
+            self.work(message, partial(self.text, message))
 
     async def turns(self, message: m.Capture) -> Turns:
         """What draws for a capture. Raises `InputError` for a network that cannot be opened."""
@@ -231,7 +231,7 @@ class Requests:
         if len(self.watchers) >= MOST_WATCHED and message.run not in self.watchers:
             raise InputError(f"expected at most {MOST_WATCHED} watched runs; stop watching one of them")
         watcher = self.watchers[message.run] = Watcher(self.connection.hub.models, message.run)
-        following = self.connection.answering(message.id, self.follow(watcher, message.id))
+        following = self.connection.answering(message.id, partial(self.follow, watcher, message.id))
         self.connection.start(f"watch {message.run}", following)
 
     async def follow(self, watcher: Watcher, number: int) -> None:
@@ -259,7 +259,7 @@ class Requests:
             picture = await in_thread(grid_picture, path, message)
             self.connection.send(picture)
 
-        self.work(message, doing())
+        self.work(message, doing)
 
 
 def grid_picture(path: Path, message: m.GetGrid) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from openstylegan.errors import InputError
 from openstylegan.viewer import messages as m
@@ -52,7 +53,8 @@ class ViewStream:
             self.connection.send(m.Error(id=message.id, message=str(error)))
             return
         if opened is None:
-            self.connection.start("view", self.connection.answering(message.id, self.open_and_draw(message, asked)))
+            drawing = partial(self.open_and_draw, message, asked)
+            self.connection.start("view", self.connection.answering(message.id, drawing))
         else:
             self.wish(message, asked, opened.session)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from typing import Any, get_args
 
@@ -81,3 +83,24 @@ def test_a_view_has_its_documented_fields_and_defaults() -> None:
     undocumented = [name for name in View.__struct_fields__ if f"`{name}`" not in View.__doc__]
     assert undocumented == []
     assert msgspec.json.decode("{}", type=View) == View()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_work_that_is_ended_before_it_begins_is_never_made() -> None:
+    pytest.importorskip("starlette")
+    from openstylegan.viewer.connection import Connection
+
+    made: list[int] = []
+
+    async def work() -> None:
+        made.append(1)
+
+    async def ended_at_once() -> None:
+        connection = Connection(socket=None, hub=None)  # type: ignore[arg-type]
+        connection.start("watch", connection.answering(1, work))
+        connection.stop_task("watch")
+        await asyncio.sleep(0)
+
+    asyncio.run(ended_at_once())
+    gc.collect()
+    assert not made
