@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from openstylegan.errors import InputError
+
+if TYPE_CHECKING:
+    from openstylegan.sampling.labels import ClassChoice
 
 LARGEST_GRID = 1024
 """Pictures; more are neither held in memory nor laid out in one."""
@@ -22,7 +25,7 @@ def generate(
     truncation_cutoff: int | None = None,
     w_samples: int | None = None,
     size: int | None = None,
-    class_idx: Annotated[int | Literal["all"] | None, Parameter(name=["--class", "--class-idx"])] = None,
+    class_idx: Annotated[int | Literal["all", "random"] | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     projected_w: Path | None = None,
     translate: Annotated[str, Parameter(allow_leading_hyphen=True)] = "0,0",
@@ -52,7 +55,7 @@ def generate(
     size
         Width in pixels at which a network that grows draws (the size it has grown to).
     class_idx
-        Class of a conditional network; all makes a folder and a grid of each.
+        Class of a conditional network; random: each seed draws its own; all makes a folder and a grid of each.
     noise_mode
         Noise of the layers: the network's own, random (by the seed), or none.
     projected_w
@@ -81,7 +84,7 @@ def generate(
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
-    G = open_generator(network, None if class_idx == "all" else class_idx, device, size)
+    G = open_generator(network, class_idx if isinstance(class_idx, int) else None, device, size)
     G = scales_shown(G, scales, scale_columns)
     of_seeds = {
         "--seeds": seeds is not None,
@@ -117,7 +120,9 @@ def generate(
     print(f"{num} pictures of {width // shrink}x{height // shrink} in {outdir}")
 
 
-def places(class_idx: int | Literal["all"] | None, c_dim: int, outdir: Path) -> list[tuple[int | None, Path]]:
+def places(
+    class_idx: int | Literal["all", "random"] | None, c_dim: int, outdir: Path
+) -> list[tuple[ClassChoice, Path]]:
     """The classes that are drawn, and the folder of each. Raises `InputError`."""
     if class_idx != "all":
         return [(class_idx, outdir)]

@@ -18,7 +18,7 @@ from openstylegan.interop.loading import load
 from openstylegan.networks.base import Generator
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.randomness import SampleStream
-from openstylegan.sampling.labels import one_hot
+from openstylegan.sampling.labels import ClassChoice, labels_of_seeds, one_hot
 from openstylegan.sampling.latents import latents
 from openstylegan.sampling.mean_style import mean_style, toward
 from openstylegan.sampling.transform import moved
@@ -36,14 +36,14 @@ def ws_of_seeds(
     seeds: Sequence[int],
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
-    class_idx: int | None = None,
+    class_idx: ClassChoice = None,
     mean: Tensor | None = None,
 ) -> Tensor:
     """ws [n, num_ws, w_dim] of `seeds`, truncated towards the network's own average or `mean`. Raises `InputError`."""
     if not math.isfinite(trunc):
         raise InputError(f"--trunc: expected a finite number, got {trunc}")
     device = next(G.parameters()).device
-    z, c = latents(seeds, G.z_dim).to(device), one_hot(class_idx, G.c_dim, len(seeds)).to(device)
+    z, c = latents(seeds, G.z_dim).to(device), labels_of_seeds(G, seeds, class_idx).to(device)
     if mean is not None:
         return toward(G.mapping(z, c), mean, trunc, truncation_cutoff)
     return G.mapping(z, c, truncation_psi=trunc, truncation_cutoff=truncation_cutoff)
@@ -55,7 +55,7 @@ def images_of_seeds(
     seeds: Sequence[int],
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
-    class_idx: int | None = None,
+    class_idx: ClassChoice = None,
     noise_mode: NoiseMode = "const",
     batch: int = 1,
     mean: Tensor | None = None,
@@ -111,7 +111,7 @@ def generate(
     trunc: float = 1.0,
     truncation_cutoff: int | None = None,
     w_samples: int | None = None,
-    class_idx: int | None = None,
+    class_idx: ClassChoice = None,
     noise_mode: NoiseMode = "const",
     projected_w: str | os.PathLike[str] | None = None,
     translate: tuple[float, float] = (0.0, 0.0),
@@ -126,7 +126,8 @@ def generate(
     (`seed0042.png`, or `proj00.png`), and several also as `grid.png`. `translate` (in picture widths and heights, to
     the right and down) and `rotate` (degrees, counter-clockwise) need a StyleGAN3 network. `keep` False is for more
     pictures than memory holds: they are only written, none is returned, and there is no grid. `w_samples`: the mean
-    that `trunc` moves w to is estimated from so many latents. Raises `InputError`.
+    that `trunc` moves w to is estimated from so many latents. `class_idx` "random": each seed draws its class, the one
+    that the viewer shows. Raises `InputError`.
     """
     G = generator_of(network)
     if w_samples is not None and (trunc == 1 or projected_w is not None):
@@ -141,8 +142,7 @@ def generate(
         if not seeds:
             raise InputError("expected at least one seed; give --seeds 0-35 or --projected-w FILE")
         names = [f"seed{seed:04d}.png" for seed in seeds]
-        labels = one_hot(class_idx, G.c_dim, 1)
-        mean = None if w_samples is None else mean_style(G, labels, w_samples)
+        mean = None if w_samples is None else mean_of(G, class_idx, w_samples)
         batches = images_of_seeds(G, seeds, trunc, truncation_cutoff, class_idx, noise_mode, batch, mean)
     with moved(G, translate, rotate), FrozenWeights():
         kept = written(batches, names, outdir, keep)
@@ -150,6 +150,13 @@ def generate(
     if outdir is not None and len(kept) > 1:
         write_png(Path(outdir) / "grid.png", tile(together, grid_columns or math.ceil(math.sqrt(len(together)))))
     return together.permute(0, 2, 3, 1).numpy()
+
+
+def mean_of(G: Generator, class_idx: ClassChoice, num: int) -> Tensor:
+    """The average w of a class, estimated from `num` latents. Raises `InputError`."""
+    if class_idx == "random":
+        raise InputError("expected one class with --w-samples, for each has an average of its own; give --class N")
+    return mean_style(G, one_hot(class_idx, G.c_dim, 1), num)
 
 
 def written(

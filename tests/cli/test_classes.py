@@ -15,6 +15,9 @@ from openstylegan.config import Component
 from openstylegan.data.dataset import open_dataset
 from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
+from openstylegan.errors import InputError
+from openstylegan.sampling.generate import generate
+from openstylegan.sampling.latents import class_of_seed
 from openstylegan.snapshot import load, write_snapshot
 
 SETTINGS = (
@@ -56,15 +59,24 @@ def test_a_grid_of_each_class(run_folder: Path, tmp_path: Path, capsys: pytest.C
     assert main(f"generate --network {run_folder} --seeds 0-3 --class 3 --outdir {tmp_path / 'one'}".split()) == 0
     grids = {p: (p / "grid.png").read_bytes() for p in (tmp_path / "one", tmp_path / "class3", tmp_path / "class4")}
     assert grids[tmp_path / "one"] == grids[tmp_path / "class3"] != grids[tmp_path / "class4"]
+    main(f"generate --network {run_folder} --seeds 0-3 --class random --outdir {tmp_path / 'random'}".split())
     networks = load(next(run_folder.glob("network-snapshot-0*.safetensors")))
     assert networks.G_ema.c_dim == networks.D.c_dim == 8
+    for seed in range(4):
+        own = tmp_path / f"class{class_of_seed(seed, 8, 8)}" / f"seed000{seed}.png"
+        assert (tmp_path / "random" / own.name).read_bytes() == own.read_bytes()
+    with pytest.raises(InputError, match="one class with --w-samples"):
+        generate(networks.G_ema, [0], class_idx="random", trunc=0.5, w_samples=4)
 
 
-def test_all_classes_of_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("choice", ["all", "random"])
+def test_all_classes_of_none(choice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"synthesis_kwargs": {"channel_base": 64, "channel_max": 4}}
     component = Component("stylegan2", {"z_dim": 8, "w_dim": 8, "img_resolution": 16, **options})
     G = tiny_generator("stylegan2", **options)
     write_snapshot(tmp_path / "plain.safetensors", {"G_ema": G}, {"G": component}, {})
-    words = f"generate --network {tmp_path / 'plain.safetensors'} --seeds 1 --class all --outdir {tmp_path / 'out'}"
+    words = (
+        f"generate --network {tmp_path / 'plain.safetensors'} --seeds 1 --class {choice} --outdir {tmp_path / 'out'}"
+    )
     assert main(words.split()) == 2
-    assert "--class all needs a conditional network" in capsys.readouterr().err
+    assert f"--class {choice} needs a conditional network" in capsys.readouterr().err
