@@ -232,7 +232,7 @@ def train(config: TrainConfig, minutes: list[float], scores: Scores | None, num:
     run = build_run(config, torch.device("cpu"))
     scores = scores or Scores(torch.from_numpy(run.dataset.images(np.arange(len(run.dataset.names)))))
     spent, points = 0.0, []
-    for minute in sorted(minutes):
+    for minute in minutes:
         while spent < minute * MINUTE:
             began = time.process_time()
             train_step(run)
@@ -281,12 +281,14 @@ def draw(found: list[dict[str, Any]], place: Path) -> None:
     shown = ("fd_efflite0", "independent", "recall")
     for axes, name in zip(figure.subplots(1, len(shown)), shown, strict=True):
         for color, recipe in zip(COLORS, RECIPES, strict=True):
-            runs = [{p["minute"]: p[name] for p in run["points"]} for run in found if run["recipe"] == recipe]
-            minutes = sorted(set.intersection(*map(set, runs))) if runs else []
-            if minutes:
-                values = np.array([[run[minute] for minute in minutes] for run in runs])
-                axes.fill_between(minutes, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
-                axes.plot(minutes, values.mean(0), color=color, marker="o", markersize=3, label=recipe)
+            values: dict[float, list[float]] = {}
+            for point in (point for run in found if run["recipe"] == recipe for point in run["points"]):
+                values.setdefault(point["minute"], []).append(point[name])
+            if values:
+                minutes = sorted(values)
+                lowest, mean, highest = ([f(values[minute]) for minute in minutes] for f in (min, statistics.mean, max))
+                axes.fill_between(minutes, lowest, highest, color=color, alpha=0.15, linewidth=0)
+                axes.plot(minutes, mean, color=color, marker="o", markersize=3, label=recipe)
         axes.set(xlabel=f"minutes of {MINUTE:.0f} processor seconds", title=NAMES[name])
         axes.set_ylim(bottom=0)
     figure.axes[0].legend()
@@ -312,8 +314,8 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for recipe in arguments.recipes:
             about = {"recipe": recipe, "seed": seed, "size": arguments.size, "images": arguments.images}
-            wanted = {**about, "minutes": sorted(arguments.minutes)}
-            if any(wanted.items() <= run.items() for run in read(log)):
+            minutes = sorted(arguments.minutes)
+            if any(about.items() <= run.items() and set(minutes) <= set(run["minutes"]) for run in read(log)):
                 continue
             if scores is None:
                 from openstylegan.data.dataset import open_dataset
@@ -322,9 +324,10 @@ def main() -> None:
                 scores = Scores(torch.from_numpy(dataset.images(np.arange(len(dataset)))))
             print(f"{recipe}, seed {seed}", flush=True)
             config = dataclasses.replace(RECIPES[recipe](str(data), arguments.size), seed=seed)
-            points, shown = train(config, arguments.minutes, scores, arguments.images)
+            points, shown = train(config, minutes, scores, arguments.images)
             write_png(folder / f"{recipe}-{seed}.png", tile(shown, 16))
-            append_line(log, json.dumps({**wanted, "independent": scores.other.name, "points": points}))
+            done = {**about, "minutes": minutes, "independent": scores.other.name, "points": points}
+            append_line(log, json.dumps(done))
     found = [run for run in read(log) if run["size"] == arguments.size]
     text = table(found)
     if found:
