@@ -43,6 +43,7 @@ class _Phase(ctypes.Structure):
 class _Convolution(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_int) for name in ("samples", "in_", "out", "height", "width", "stride", "phases", "noises")],
+        *[(name, ctypes.c_int) for name in ("present", "pitch")],
         *[(name, ctypes.c_float) for name in ("slope", "clamp")],
         *[(name, ctypes.c_void_p) for name in ("x", "before", "after", "shift", "noise", "phase")],
     ]
@@ -112,7 +113,10 @@ def _fits(x: Tensor, other: Tensor, channels: Sequence[int], kernel: Sequence[in
 
 
 def correlate(x: Tensor, w: Tensor, stride: int, padding: tuple[int, int], ends: Ends = Ends()) -> Tensor:
-    """`conv2d` of channels-last `x` [N, I, H, W] with `w` [O, I, kh, kw] between its `ends`."""
+    """`conv2d` of channels-last `x` [N, I, H, W] with `w` [O, I, kh, kw] between its `ends`.
+
+    x may have fewer than I channels, which are zero then, and its pixels room for more.
+    """
     kernel = (w.shape[2], w.shape[3])
     sides = [(x.shape[2 + k] + 2 * padding[k] - kernel[k]) // stride + 1 for k in range(2)]
     y = x.new_empty(x.shape[0], *sides, w.shape[0]).permute(0, 3, 1, 2)
@@ -177,7 +181,8 @@ def _packed(w: Tensor, phases: Sequence[Taps], transposed: bool) -> Tensor:
 
 
 def _convolve(x: Tensor, y: Tensor, packed: Tensor, phases: Sequence[Taps], stride: int, ends: Ends) -> None:
-    (n, i, h, w), o = x.shape, y.shape[1]
+    (n, present, h, w), o = x.shape, y.shape[1]
+    i, pitch = -(-present // BLOCK) * BLOCK, next((x.stride(k) for k in (3, 2, 0) if x.shape[k] > 1), present)
     held, made, start = [], (_Phase * len(phases))(), packed.data_ptr()
     for k, phase in enumerate(phases):
         sides = [-(-(y.shape[2 + a] - phase.first[a]) // phase.step) for a in range(2)]
@@ -191,7 +196,8 @@ def _convolve(x: Tensor, y: Tensor, packed: Tensor, phases: Sequence[Taps], stri
     noises = 1 if ends.noise is None else len(ends.noise)
     clamp = limit(ends.clamp, x.dtype)
     at = [None if t is None else t.data_ptr() for t in (x, *tensors)]
-    job = _Convolution(n, i, o, h, w, stride, len(phases), noises, ends.slope, clamp, *at, ctypes.addressof(made))
+    sizes = (n, i, o, h, w, stride, len(phases), noises, present, pitch)
+    job = _Convolution(*sizes, ends.slope, clamp, *at, ctypes.addressof(made))
     _library().amx_convolve(ctypes.byref(job), torch.get_num_threads())
 
 

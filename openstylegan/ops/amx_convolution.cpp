@@ -17,6 +17,7 @@ struct Phase {
 // The result is clip(lrelu(sum after + shift + noise)); pointers may be null.
 struct Convolution {
     int samples, in, out, height, width, stride, phases, noises;  // noises: 1 for all samples, or as many as samples
+    int present, pitch;  // of `in` channels x has so many (the others are zero), its pixels lie `pitch` values apart
     float slope, clamp;                                           // clamp < 0: none
     const uint16_t *x;
     const float *before, *after, *shift, *noise;  // [samples][in], [samples][out], [out], [noises][rows][columns]
@@ -54,9 +55,10 @@ struct Piece {
     int sample, samples, first, rows, begin, end;
 };
 
-static void put_pixel(const uint16_t *from, const float *scale, int blocks, size_t apart, uint16_t *to) {
+static void put_pixel(const uint16_t *from, const float *scale, int blocks, __mmask32 last, size_t apart,
+                      uint16_t *to) {
     for (int b = 0; b < blocks; b++, from += BLOCK, to += apart) {
-        __m512i v = _mm512_loadu_si512(from);
+        __m512i v = b + 1 < blocks ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16(last, from);
         if (scale) {
             const float *s = scale + b * BLOCK;
             v = halves(_mm512_mul_ps(low(v), _mm512_loadu_ps(s)), _mm512_mul_ps(high(v), _mm512_loadu_ps(s + 16)));
@@ -73,6 +75,7 @@ static void put_zeros(int count, int blocks, size_t apart, uint16_t *to) {
 static void lay_out(const Convolution &c, const Layout &l, const Piece &piece, int sample, uint16_t *to) {
     const size_t picture = l.pixels(piece.rows) * BLOCK, apart = picture * l.pictures;
     const float *scale = c.before ? c.before + (size_t)sample * c.in : nullptr;
+    const __mmask32 last = ~(__mmask32)0 >> (c.in - c.present);
     for (int k = 0; k < l.pictures; k++, to += picture) {
         const int py = k / c.stride, px = k % c.stride, rows = piece.rows + l.above + l.below;
         for (int r = 0; r < rows; r++) {
@@ -83,10 +86,10 @@ static void lay_out(const Convolution &c, const Layout &l, const Piece &piece, i
                 continue;
             }
             put_zeros(l.margin, l.blocks, apart, row);
-            const uint16_t *from = c.x + ((size_t)sample * c.height + y) * c.width * c.in;
+            const uint16_t *from = c.x + ((size_t)sample * c.height + y) * c.width * c.pitch;
             uint16_t *pixel = row + l.margin * BLOCK, *end = row + (size_t)l.pitch * BLOCK;
             for (int x = px; x < c.width; x += c.stride, pixel += BLOCK)
-                put_pixel(from + (size_t)x * c.in, scale, l.blocks, apart, pixel);
+                put_pixel(from + (size_t)x * c.pitch, scale, l.blocks, last, apart, pixel);
             if (pixel < end) put_zeros((int)(end - pixel) / BLOCK, l.blocks, apart, pixel);
         }
         put_zeros(l.margin, l.blocks, apart, to + (size_t)rows * l.pitch * BLOCK);

@@ -206,3 +206,14 @@ def test_processors_without_matrix_units_are_told_from_others() -> None:
             assert not amx.usable(pictures(1, 32, 8, 8), numbers(32, 32, 3, 3))
     finally:
         amx.available.cache_clear()
+
+
+@on_matrix_units
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_pictures_with_fewer_channels_than_blocks_and_room_between_pixels(kernel: int) -> None:
+    torch.manual_seed(4)
+    around, w = pictures(2, 96, 9, 11), numbers(32, 64, kernel, kernel)
+    around[:, 65:] = torch.nan
+    x = around[:, 20:65]
+    y = amx.correlate(x, w, 1, (kernel - 1, kernel - 1), Ends(torch.ones(2, 64)))
+    assert same(y, F.conv2d(x.double(), w[:, :45].double(), padding=kernel - 1))
