@@ -2,10 +2,10 @@
 
     python benchmarks/convergence.py --outdir DIR [--seeds 3] [--minutes 1 2 4 8 12] [--recipes NAME ...] [--size 32]
 
-- stylegan2-ada: the demo's recipe (StyleGAN2-ADA, arXiv 2006.06676, cut to the budget).
+- stylegan2-ada: `demo --cfg demo-stylegan2` (StyleGAN2-ADA, arXiv 2006.06676, cut to the budget).
 - fastgan-lite: FastGAN-lite at an eighth of its width against a projected discriminator (arXiv 2111.01007).
-- projected-stylegan2: the demo's StyleGAN2 generator against that discriminator, without batch normalisation in it.
-- fastgan-groups: FastGAN-lite told which of 128 groups of pictures that look alike to draw (arXiv 1712.04407),
+- projected-stylegan2: the first one's generator against that discriminator, without batch normalisation in it.
+- fastgan-groups: the demo, FastGAN-lite told which of 128 groups of pictures that look alike to draw (arXiv 1712.04407),
   against such a discriminator without batch normalisation; the groups are clusters of the real pictures' features.
 - trial: an earlier attempt with FastGAN-lite, features at 96 px and z of 256: the yardstick.
 
@@ -37,8 +37,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from openstylegan.cli.cluster import cluster
-from openstylegan.config import Component, DataConfig, EmaConfig, PhaseConfig, PlayerConfig, TrainConfig
+from openstylegan.cli.demo import by_groups
+from openstylegan.config import Component, PlayerConfig, TrainConfig
 from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
 from openstylegan.errors import InputError
@@ -49,14 +49,14 @@ from openstylegan.metrics.fid import frechet_distance
 from openstylegan.metrics.precision_recall import precision_recall
 from openstylegan.metrics.statistics import moments_of
 from openstylegan.ops.allocator import configure_allocator
-from openstylegan.presets import demo
+from openstylegan.presets import demo, demo_stylegan2
 from openstylegan.sampling.measured import NumberedSampler
 from openstylegan.training.build import Run, build_run
 from openstylegan.training.loop import train_step
 
 MINUTE = 120.0
 """Processor seconds."""
-BINS, GROUPS = 6, 128
+BINS = 6
 COLORS = ("#222222", "#c1442d", "#2d6fc1", "#b8860b", "#4c9141")
 NAMES = {
     "fd_efflite0": "fd_efflite0",
@@ -68,64 +68,38 @@ NAMES = {
 
 
 def stylegan2_ada(data: str, size: int) -> TrainConfig:
-    """The demo's recipe."""
-    return demo.make_config(dataclasses.replace(demo.OPTIONS, minutes=None), data, size)
-
-
-def projected(data: str, generator: PlayerConfig, lr: float, batch: int, **options: Any) -> TrainConfig:
-    """A generator against a projected discriminator whose small discriminators have the rate `lr`."""
-    return TrainConfig(
-        data=DataConfig(data, xflip=True),
-        generator=generator,
-        discriminator=PlayerConfig(Component("projected", {"width": 64, **options}), lr=lr),
-        phases=(
-            PhaseConfig("Gmain", "G", (Component("hinge_g"),), updates_statistics=False),
-            PhaseConfig("Dmain", "D", (Component("hinge_d"),)),
-        ),
-        schedule=Component("constant", {"batch_size": batch, "batch_gpu": batch}),
-        augment=Component("diffaugment", {"policy": "translation"}),
-        ema=EmaConfig(1.0, 0.05),
-        style_mixing_prob=0.0,
-        precision="bfloat16",
-    )
-
-
-def fastgan(z_dim: int) -> PlayerConfig:
-    """FastGAN-lite at an eighth of its width."""
-    return PlayerConfig(Component("fastgan", {"z_dim": z_dim, "ngf": 16, "lite": True}), lr=1e-3)
-
-
-def fastgan_lite(data: str, size: int) -> TrainConfig:
-    """Features at 64 px, z of 64."""
-    return projected(data, fastgan(64), 5e-4, 8, feature_side=64)
-
-
-def projected_stylegan2(data: str, size: int) -> TrainConfig:
-    """The demo's generator, and small discriminators without batch normalisation."""
-    generator = dataclasses.replace(stylegan2_ada(data, size).generator, lr=0.003)
-    return projected(data, generator, 1e-3, 16, feature_side=64, norm=False)
+    """The demo's recipe of that name."""
+    return demo_stylegan2.make_config(dataclasses.replace(demo_stylegan2.OPTIONS, minutes=None), data, size)
 
 
 def fastgan_groups(data: str, size: int) -> TrainConfig:
-    """FastGAN-lite by groups, batch 16."""
-    config = projected(data, fastgan(64), 5e-4, 16, feature_side=64, norm=False)
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, path=grouped(data), use_labels=True))
+    """The demo: FastGAN-lite by groups."""
+    options = demo.Options(minutes=None, cond=True, precision="bfloat16")
+    return demo.make_config(options, str(by_groups(Path(data))), size)
 
 
-def grouped(data: str) -> str:
-    """The same pictures with their groups as classes."""
-    place = Path(data).with_name(f"{Path(data).stem}-groups.zip")
-    if not place.is_file():
-        groups = place.with_suffix(".csv")
-        groups.unlink(missing_ok=True)
-        cluster(data=Path(data), dest=groups, num=GROUPS)
-        prepare(Path(data), place, PrepareOptions(labels=str(groups)))
-    return str(place)
+def projected(data: str, size: int, generator: PlayerConfig, lr: float, batch: int, **judge: Any) -> TrainConfig:
+    """Another generator, and small discriminators with the rate `lr` and the options `judge`, without groups."""
+    config = demo.make_config(demo.Options(minutes=None, batch=batch, precision="bfloat16"), data, size)
+    network = Component("projected", {"width": 64, **judge})
+    return dataclasses.replace(config, generator=generator, discriminator=PlayerConfig(network, lr=lr))
+
+
+def fastgan_lite(data: str, size: int) -> TrainConfig:
+    """Features at 64 px, batch normalisation, batch 8."""
+    return projected(data, size, demo.GENERATOR, 5e-4, 8, feature_side=64)
+
+
+def projected_stylegan2(data: str, size: int) -> TrainConfig:
+    """The demo's StyleGAN2 generator, and small discriminators without batch normalisation."""
+    generator = dataclasses.replace(stylegan2_ada(data, size).generator, lr=0.003)
+    return projected(data, size, generator, 1e-3, 16, feature_side=64, norm=False)
 
 
 def trial(data: str, size: int) -> TrainConfig:
     """The yardstick."""
-    return projected(data, fastgan(256), 5e-4, 8, feature_side=96)
+    network = Component("fastgan", {**demo.GENERATOR.network.options, "z_dim": 256})
+    return projected(data, size, dataclasses.replace(demo.GENERATOR, network=network), 5e-4, 8, feature_side=96)
 
 
 RECIPES: dict[str, Callable[[str, int], TrainConfig]] = {

@@ -13,14 +13,21 @@ LIBRARY = "amx"
 """Of `native.PARTS`: compiled only where the processor has the units."""
 
 
-@cache
-def available() -> str:
-    """Empty where the matrix units can be used; else why not, in a few words."""
+def without_units() -> str:
+    """Empty where the processor has matrix units; else why not, as far as can be seen, in a few words."""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "AMD64"):
         return "not Linux on x86-64"
     flags = Path("/proc/cpuinfo")
     if not flags.is_file() or "amx_bf16" not in flags.read_text(encoding="utf-8", errors="replace").split():
         return "the processor has none"
+    return ""
+
+
+@cache
+def available() -> str:
+    """Empty where the matrix units can be used; else why not, in a few words."""
+    if missing := without_units():
+        return missing
     library, why = native(LIBRARY)
     if library is None:
         return why

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Set
 
 from openstylegan.errors import InputError
-from openstylegan.presets import demo, msg_stylegan, plain, projected_gan, stylegan1, stylegan2_ada, stylegan3
+from openstylegan.presets import (
+    demo,
+    demo_stylegan2,
+    msg_stylegan,
+    plain,
+    projected_gan,
+    stylegan1,
+    stylegan2_ada,
+    stylegan3,
+)
 from openstylegan.presets.base import Preset
 from openstylegan.registry import lookup
 
@@ -29,6 +38,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "msg-stylegan": (msg_stylegan.PRESET,),
     "plain": (plain.PRESET,),
     "demo": (demo.PRESET,),
+    "demo-stylegan2": (demo_stylegan2.PRESET,),
 }
 FAMILIES = tuple(dict.fromkeys(preset.family for presets in PRESETS.values() for preset in presets))
 UNIVERSAL_FLAGS = frozenset(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from openstylegan.config import TrainConfig
 from openstylegan.errors import InputError
-from openstylegan.presets.demo import BASE as DEMO
 from openstylegan.presets.stylegan2_ada import Options, describe, make_config
 
 
@@ -243,8 +241,3 @@ def test_names_of_runs() -> None:
     assert describe(Options(cfg="cifar", resume="a.safetensors"), "cats", {"resume"}) == "cats-cifar-resumecustom"
     assert describe(Options(cfg="cifar", kimg=1e6), "cats/", {"freezed"}) == "cats-cifar-kimg1000000-freezed0"
     assert describe(Options(gpus=4, aug="fixed", p=0.25), "cats", {"aug"}) == "cats-auto4-fixed-p0.25"
-
-
-def test_the_demo_is_a_preset_too() -> None:
-    config = make_config(dataclasses.replace(Options(), cfg="demo"), "demo.zip", 64, DEMO)
-    assert config.preset == "demo" and config.total_kimg == DEMO.kimg

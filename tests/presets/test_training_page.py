@@ -59,4 +59,4 @@ def test_options_and_configurations_that_are_named_exist() -> None:
     options = {f"--{f.name.replace('_', '-')}" for f in fields(TrainArguments)} | {"--set", "--dry-run"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", PAGE)) <= options
     assert set(re.findall(r"--cfg=([a-z0-9_-]+)", PAGE)) <= PRESETS.keys()
-    assert [name for name in (*SOURCES, *PRESETS) if f"`{name}`" not in PAGE and name != "demo"] == []
+    assert [name for name in (*SOURCES, *PRESETS) if f"`{name}`" not in PAGE] == []
