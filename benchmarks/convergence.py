@@ -5,8 +5,8 @@
 - stylegan2-ada: `demo --cfg demo-stylegan2` (StyleGAN2-ADA, arXiv 2006.06676, cut to the budget).
 - fastgan-lite: FastGAN-lite at an eighth of its width against a projected discriminator (arXiv 2111.01007).
 - projected-stylegan2: the first one's generator against that discriminator, without batch normalisation in it.
-- fastgan-groups: the demo, FastGAN-lite told which of 128 groups of pictures that look alike to draw (arXiv 1712.04407),
-  against such a discriminator without batch normalisation; the groups are clusters of the real pictures' features.
+- fastgan-groups: the demo, FastGAN-lite told which of 128 groups of pictures that look alike to draw (arXiv
+  1712.04407), against such a discriminator without batch normalisation; the groups are clusters of features.
 - trial: an earlier attempt with FastGAN-lite, features at 96 px and z of 256: the yardstick.
 
 The clock is the process CPU time of training steps without scoring; a minute is one of a machine of two cores, 120
