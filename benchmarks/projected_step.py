@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from openstylegan.config import TrainConfig, with_overrides
 from openstylegan.data.demo import demo_path
 from openstylegan.data.prepare import PrepareOptions, prepare
 from openstylegan.files import write_json
+from openstylegan.ops import amx
 from openstylegan.ops.allocator import configure_allocator
 from openstylegan.presets import projected_gan
 from openstylegan.training.build import build_run
@@ -36,6 +38,8 @@ BATCH = 8
 SIDE = 64
 REPEATS = 5
 PRODUCTS = ("convolution", "convolution_backward", "mm", "bmm", "addmm")
+ON_MATRIX_UNITS = ("correlate", "scatter", "weight_gradient")
+"""Of `ops.amx`, which PyTorch does not see."""
 CASES: dict[str, Callable[[str], TrainConfig]] = {
     "fastgan_lite": lambda data: projected_gan.make_config(
         projected_gan.Options(cfg="fastgan_lite", batch=BATCH), data, SIDE
@@ -58,13 +62,33 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.found: Counter[str] = Counter()
         self.calls: dict[str, tuple[Any, Any]] = {}
+        self.own = {name: getattr(amx, name) for name in ON_MATRIX_UNITS}
+
+    def __enter__(self) -> Any:
+        for name in self.own:
+            setattr(amx, name, partial(self.on_matrix_units, name))
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        for name, func in self.own.items():
+            setattr(amx, name, func)
+
+    def on_matrix_units(self, name: str, *args: Any) -> Any:
+        """In place of the function of `ops.amx`."""
+        self.note(name, self.own[name], args)
+        return self.own[name](*args)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket.__name__ in PRODUCTS:
-            key = f"{func} {signature(args)}"
-            self.found[key] += 1
-            self.calls[key] = func.overloadpacket.default, like(args)
+            self.note(str(func), func.overloadpacket.default, args)
         return func(*args, **(kwargs or {}))
+
+    def note(self, name: str, func: Any, args: Any) -> None:
+        """One call."""
+        key = f"{name} {signature(args)}"
+        self.found[key] += 1
+        self.calls[key] = func, like(args)
 
 
 def signature(value: Any) -> Any:

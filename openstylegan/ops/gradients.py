@@ -52,6 +52,11 @@ def scatter(x: Tensor, w: Tensor, stride: int = 1) -> Tensor:
     return _Scatter.apply(x, w, Geometry(stride, (0, 0)), size)
 
 
+def weight_gradient(x: Tensor, gy: Tensor, stride: int, padding: tuple[int, int], kernel: tuple[int, int]) -> Tensor:
+    """The gradient [O, I, kh, kw] of `correlate` with respect to its weights, for that of its result, `gy`."""
+    return _WeightGradient.apply(x, gy, Geometry(stride, padding), kernel)
+
+
 class _Correlate(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:

@@ -22,9 +22,11 @@ from openstylegan.files import atomic_path, cache_folder, sha256_bytes
 
 PARTS = {
     "filtered_lrelu": ("filtered_lrelu",),
+    "filtered_lrelu_pixels": ("filtered_lrelu_pixels",),
     "winograd": ("winograd",),
     "channels_last": ("layouts", "resample", "tail"),
-    "amx": ("amx_convolution", "amx_weight_gradient"),
+    "amx": ("amx_convolution", "amx_weights", "amx_weight_gradient"),
+    "fastgan": ("phases",),
 }
 """By library, its sources. What StyleGAN2 needs is compiled in six seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")

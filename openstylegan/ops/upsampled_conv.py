@@ -2,22 +2,39 @@
 
 Each of the four phases of the result sees the same pixel under two rows (and two columns) of the kernel, so it is a 2x2
 convolution of the small picture with sums of the kernel's taps: 16 products a pixel instead of 36. The phases are the
-channels of one convolution.
+channels of one convolution, or (in bfloat16 on matrix units) those of a transposed convolution of stride 2.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from openstylegan.errors import InputError
+from openstylegan.ops import amx
+from openstylegan.ops.amx import Ends
 from openstylegan.ops.arguments import check_images
 from openstylegan.ops.convolution import channels_last
-from openstylegan.ops.few_pixels import few_pixels_pay, phase_taps, upsampled_few_pixels
+from openstylegan.ops.few_pixels import few_pixels_pay, upsampled_few_pixels
 from openstylegan.ops.frozen import derived
+from openstylegan.ops.gradients import correlate, weight_gradient, weight_gradients_wanted
 from openstylegan.ops.paths import fast
+from openstylegan.ops.phases import (
+    phase_kernels,
+    phase_kernels_gradient,
+    put_together,
+    take_apart,
+    transposed_kernels,
+    transposed_kernels_gradient,
+)
 
+KERNEL = (4, 4)
+TRANSPOSED = (2, (1, 1))
+"""Stride and padding of the transposed convolution."""
 FEWEST_CHANNELS = 16
 """Below so many channels the phases take longer to put together than they save."""
 
@@ -35,9 +52,10 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     if few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
         y = upsampled_few_pixels(x, w)
         return y if b is None else y + b[:, None, None]
-    bias = None if b is None else b.repeat(4)
-    y = F.conv2d(channels_last(x), derived(w, "phases", phase_kernels), bias, padding=1)
-    return interleave(y, w.shape[0])
+    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
+        y = _Upsampled.apply(x, w)
+        return y if b is None else y + b[:, None, None]
+    return _by_phases(x, w, b)
 
 
 def upsampled_conv2d_reference(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
@@ -45,23 +63,50 @@ def upsampled_conv2d_reference(x: Tensor, w: Tensor, b: Tensor | None = None) ->
     return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), w, b, padding=1)
 
 
-def phase_kernels(w: Tensor) -> Tensor:
-    """The kernels [4 O, I, 2, 2] of the phases (even, even), (even, odd), (odd, even), (odd, odd) of rows, columns."""
-    o, i = w.shape[:2]
-    return phase_taps(w).permute(0, 3, 1, 2, 4).reshape(4 * o, 2, 2, i).permute(0, 3, 1, 2)
+class _Upsampled(Function):
+    """`upsampled_conv2d` without bias. Gradients that are recorded themselves are those of a transposed convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return _by_phases(x, w)
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, w = ctx.saved_tensors
+        needs = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and weight_gradients_wanted())
+        if torch.is_grad_enabled():
+            return _recorded_gradients(x, w, gy, needs)
+        return _gradients(x, w.contiguous(), channels_last(gy), needs)
 
 
-def interleave(y: Tensor, channels: int) -> Tensor:
-    """The phases [N, 4 O, H + 1, W + 1], put together: [N, O, 2 H, 2 W]. A phase that is odd begins a pixel later."""
-    n, _, h, w = y.shape
-    h, w = h - 1, w - 1
-    phases = y.permute(0, 2, 3, 1).unflatten(3, (4, channels))
-    if not (torch.is_grad_enabled() and y.requires_grad):
-        whole = y.new_empty(n, 2 * h, 2 * w, channels)
-        for r in range(2):
-            for c in range(2):
-                whole[:, r::2, c::2] = phases[:, r : r + h, c : c + w, 2 * r + c]
-        return whole.permute(0, 3, 1, 2)
-    parts = [phases[:, r : r + h, c : c + w, 2 * r + c] for r in range(2) for c in range(2)]
-    together = torch.stack(parts, dim=3).view(n, h, w, 2, 2, channels)
-    return together.transpose(2, 3).reshape(n, 2 * h, 2 * w, channels).permute(0, 3, 1, 2)
+def _by_phases(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    x = channels_last(x)
+    if amx.usable(x, w):
+        kernels = derived(w, "transposed", lambda w: transposed_kernels(w.contiguous()))
+        shift = None if b is None else b.float()
+        return amx.scatter(x, kernels, *TRANSPOSED, (2 * x.shape[2], 2 * x.shape[3]), Ends(shift=shift))
+    kernels = derived(w, "phases", lambda w: phase_kernels(w.contiguous()))
+    return put_together(F.conv2d(x, kernels, None if b is None else b.repeat(4), padding=1), w.shape[0])
+
+
+def _gradients(x: Tensor, w: Tensor, gy: Tensor, needs: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
+    """Those of x and w, channels-last gy [N, O, 2 H, 2 W]."""
+    if amx.usable(gy, w) and amx.gradient_usable(gy, x, KERNEL):
+        gx = amx.correlate(gy, transposed_kernels(w), *TRANSPOSED) if needs[0] else None
+        gk = amx.weight_gradient(gy, channels_last(x), *TRANSPOSED, KERNEL) if needs[1] else None
+        return gx, None if gk is None else transposed_kernels_gradient(gk)
+    wanted, ones = [*needs, False], [1, 1]
+    gx, gk, _ = torch.ops.aten.convolution_backward(
+        take_apart(gy), channels_last(x), phase_kernels(w), None, ones, ones, ones, False, [0, 0], 1, wanted
+    )
+    return gx, None if gk is None else phase_kernels_gradient(gk)
+
+
+def _recorded_gradients(
+    x: Tensor, w: Tensor, gy: Tensor, needs: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The same, by operations that have gradients."""
+    gx = correlate(gy, transposed_kernels(w), *TRANSPOSED) if needs[0] else None
+    gk = weight_gradient(gy, x, *TRANSPOSED, KERNEL) if needs[1] else None
+    return gx, None if gk is None else transposed_kernels_gradient(gk)
