@@ -11,6 +11,8 @@ from openstylegan.ops.native import native
 
 LIBRARY = "amx"
 """Of `native.PARTS`: compiled only where the processor has the units."""
+HALVES = "filtered_lrelu_pixels"
+"""Likewise: needs half precision (AVX-512 FP16) beside them."""
 
 
 def without_units() -> str:
@@ -32,3 +34,12 @@ def available() -> str:
     if library is None:
         return why
     return "" if library.amx_permit() == 0 else "the compiler does not know them, or the system does not permit them"
+
+
+@cache
+def halves_available() -> bool:
+    """Whether half precision can be used beside the matrix units: the processor has it, and the compiler knows it."""
+    if available():
+        return False
+    library = native(HALVES).loaded
+    return library is not None and library.filtered_lrelu_pixels_works() == 1

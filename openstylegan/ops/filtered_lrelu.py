@@ -10,10 +10,12 @@ from math import sqrt
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from openstylegan.ops import filtered_lrelu_compiled as compiled
+from openstylegan.ops import filtered_lrelu_pixels as pixels
 from openstylegan.ops import filtered_lrelu_products as products
 from openstylegan.ops import triton_filtered_lrelu as by_triton
 from openstylegan.ops.arguments import Padding, factor_xy, padding_xxyy
@@ -48,6 +50,10 @@ def filtered_lrelu(
     pad = padding_xxyy(padding)
     _check(x, fu, fd, b, up, down, pad, gain, slope, clamp)
     setting = Setting(up, down, pad, gain, slope, clamp, flip_filter)
+    if not (torch.is_grad_enabled() and (x.requires_grad or (b is not None and b.requires_grad))):
+        y = pixels.forward(x, b, fu, fd, setting)
+        if y is not None:
+            return y
     return _FilteredLrelu.apply(x, b, fu, fd, setting)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from openstylegan.errors import InputError
-from openstylegan.ops import winograd_planes
+from openstylegan.ops import alias_free_amx, winograd_planes
 from openstylegan.ops.amx_layer import layer as amx_layer
 from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
@@ -309,13 +309,18 @@ def modulated_conv2d_sg3(
     With `demodulate`, w and s are first brought to unit second moment: w over (I, k, k) of each output channel, s over
     all its entries, which couples the samples of a batch by rounding only. input_gain: [], [I] or [N, I], after it.
     The fast path scales input and output around one convolution, or the weights of one picture; planes stay
-    contiguous, as `filtered_lrelu` takes them.
+    contiguous, as `filtered_lrelu` takes them. In bfloat16 on matrix units, where no gradient is recorded, the result
+    is channels-last and may have room between its pixels.
     """
     if x.dtype == torch.float16 or not fast(x):
         return modulated_conv2d_sg3_reference(x, w, s, demodulate, padding, input_gain)
     check_modulation(x, w, s)
     before, after = _sg3_scales(w, s, demodulate, input_gain)
+    if not _recorded(x, w, s, input_gain) and alias_free_amx.usable(x, w, padding):
+        return alias_free_amx.scaled_correlate(x, w, before, after, padding)
     if tuple(w.shape[2:]) == (1, 1) and padding == 0:
+        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+            return _products_a_sample(x, w, before, after)
         weights = w[None, :, :, 0, 0] * before[:, None, :] * after[:, :, None]
         return (weights.to(x.dtype) @ x.reshape(*x.shape[:2], -1)).reshape(x.shape[0], w.shape[0], *x.shape[2:])
     if winograd_planes.pays(x, tuple(w.shape), padding):

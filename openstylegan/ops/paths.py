@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from openstylegan.ops import triton_found
-from openstylegan.ops.amx_found import LIBRARY, available
+from openstylegan.ops.amx_found import LIBRARY, available, halves_available
 from openstylegan.ops.native import PARTS, native
 
 _REFERENCE: ContextVar[bool] = ContextVar("openstylegan_reference_paths", default=False)
@@ -93,7 +93,8 @@ def _filtered_lrelu() -> str:
     products = "products with blocks of banded matrices, a piece of the picture at a time in the cache"
     if library is None:
         return f"{products} ({why})"
-    return f"one pass over each plane in float32 and bfloat16, {why}; in float64 and float16 {products}"
+    halves = "; of channels-last bfloat16 pictures in half precision" if halves_available() else ""
+    return f"one pass over each plane in float32 and bfloat16, {why}{halves}; in float64 and float16 {products}"
 
 
 def _compiled() -> str:

@@ -1,0 +1,158 @@
+"""`filtered_lrelu` of channels-last bfloat16 pictures in half precision (AVX-512 FP16), where no gradient is recorded.
+
+Beside convolutions on matrix units (see `amx`), whose results are channels-last: a vector is 32 channels of a pixel,
+and half precision, which has three digits more than bfloat16, is computed at twice the rate of float32. A 2-D filter is
+a sum of separable ones, of which StyleGAN3's radial filters need two or three.
+
+Samples with values too large for half precision take the float32 form instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openstylegan.ops import filtered_lrelu_compiled as planes
+from openstylegan.ops.amx_found import HALVES, halves_available
+from openstylegan.ops.filtered_lrelu_products import CACHED_PLANS, MIRRORED, Setting, Taps, taps_of
+from openstylegan.ops.native import native
+from openstylegan.ops.paths import readable
+
+LINE = 32
+"""Channels of a vector."""
+UP_TAPS, DOWN_TAPS = 6, 12
+"""Taps of a phase of the filter up; taps of the filter down."""
+MOST_RANK = 4
+NEGLIGIBLE = 2.0**-12
+"""Singular values of a 2-D filter that are smaller, of the largest, change nothing that bfloat16 could show."""
+SCALE = 16.0
+"""Numbers in C++ are so many times what they stand for."""
+LARGEST = 60000.0
+"""In half precision."""
+
+
+class _Job(ctypes.Structure):
+    _fields_ = [
+        *[(name, ctypes.c_int) for name in ("samples", "channels", "height", "width", "rows", "columns")],
+        *[(name, ctypes.c_int) for name in ("pitch", "out_pitch", "up", "pad_y", "pad_x", "rank")],
+        *[(name, ctypes.c_float) for name in ("slope", "clamp", "reach", "most")],
+        *[(name, ctypes.c_void_p) for name in ("x", "y", "bias", "up_y", "up_x", "down_y", "down_x", "beyond")],
+    ]
+
+
+class Tables(NamedTuple):
+    """Taps for C++, in float32: up [up, 6] by phase, down [rank, 12] along y and half of it along x.
+
+    reach: how much larger than |x| the oversampled values can be; down_reach: and than those the result.
+    """
+
+    up_y: np.ndarray
+    up_x: np.ndarray
+    down_y: np.ndarray
+    down_x: np.ndarray
+    reach: float
+    down_reach: float
+
+
+def pitch(x: Tensor) -> int | None:
+    """How many values lie from pixel to pixel of channels-last `x` [N, C, H, W], whose pixels may have room for more
+    channels; None for other layouts."""
+    n, c, h, w = x.shape
+    found = x.stride(3)
+    dense = (x.stride(2), x.stride(0)) == (w * found, h * w * found) or (n == 1 and x.stride(2) == w * found)
+    return found if c > 1 and w > 1 and x.stride(1) == 1 and found >= c and dense else None
+
+
+def room(n: int, c: int, h: int, w: int, like: Tensor) -> Tensor:
+    """An empty channels-last picture [N, C', H, W] of the type of `like`, where C' is C or the next multiple of 32."""
+    return like.new_empty(n, h, w, -(-c // LINE) * LINE).permute(0, 3, 1, 2)
+
+
+def usable(x: Tensor, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> bool:
+    """Whether the op on `x` is computed here, as far as layouts and sizes say."""
+    return (
+        x.dtype == torch.bfloat16
+        and readable(x)
+        and 2 * x.shape[1] >= LINE
+        and pitch(x) is not None
+        and setting.down == 2
+        and setting.up in (2, 4)
+        and fu is not None
+        and fd is not None
+        and len(fu) == UP_TAPS * setting.up
+        and all(side == DOWN_TAPS for side in fd.shape)
+        and halves_available()
+    )
+
+
+def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, setting: Setting) -> Tensor | None:
+    """The op on `x` [N, C, H, W] with bias [C], channels-last; None where it is not computed here."""
+    tables = _tables(taps_of(fu), taps_of(fd), setting) if usable(x, fu, fd, setting) else None
+    if tables is None:
+        return None
+    n, c, h, w = x.shape
+    high = [side * setting.up + sum(setting.pad[k : k + 2]) - UP_TAPS * setting.up + 1 for side, k in ((h, 2), (w, 0))]
+    rows, columns = ((side - DOWN_TAPS) // 2 + 1 for side in high)
+    y = room(n, c, rows, columns, x)
+    bias = torch.zeros(y.shape[1])
+    if b is not None:
+        bias[:c] = b.detach()
+    beyond = torch.zeros(n, dtype=torch.uint8)
+    most, clamp = _limits(tables, setting)
+    pitches = (pitch(x), y.stride(3))
+    at = [t.data_ptr() for t in (x, y, bias)] + [t.ctypes.data for t in tables[:4]] + [beyond.data_ptr()]
+    sizes = (n, c, h, w, rows, columns, *pitches, setting.up, setting.pad[2], setting.pad[0], len(tables.down_y))
+    job = _Job(*sizes, setting.slope, clamp, tables.reach, most, *at)
+    library = native(HALVES).loaded
+    assert library is not None
+    library.filtered_lrelu_pixels(ctypes.byref(job), torch.get_num_threads())
+    y = y[:, :c]
+    for k in beyond.nonzero().flatten().tolist():
+        y[k : k + 1] = planes.forward(x[k : k + 1], b, fu, fd, setting)
+    return y
+
+
+def _limits(tables: Tables, setting: Setting) -> tuple[float, float]:
+    """The largest |x| SCALE with which nothing overflows, and the clamp in C++ (-1: none)."""
+    reach = tables.reach * max(1.0, abs(setting.slope))
+    if setting.clamp is None or setting.clamp * SCALE * max(1.0, tables.down_reach) > LARGEST:
+        return (0.0 if setting.clamp is not None else LARGEST / (reach * max(1.0, tables.down_reach))), -1.0
+    return LARGEST / reach, setting.clamp
+
+
+@lru_cache(maxsize=CACHED_PLANS)
+def _tables(fu: Taps, fd: Taps | tuple[Taps, ...], setting: Setting) -> Tables | None:
+    """The tables; None for a filter down that is not mirrored along x, or of a rank too high."""
+    up, down = np.array(fu), np.array(fd)
+    if not setting.flip:
+        up, down = np.flip(up), np.flip(down)
+    factors = _factors(down)
+    if factors is None:
+        return None
+    # Phase j of a group takes tap up - 1 - j and every up-th after it.
+    phases = up.reshape(UP_TAPS, setting.up).T[::-1] * setting.up
+    reach = float(np.abs(up * setting.up).sum() ** 2 * setting.gain)
+    down_reach = float((np.abs(factors[0]).sum(1) * np.abs(factors[1]).sum(1)).sum())
+    tables = (phases * setting.gain, phases, factors[0], factors[1][:, : DOWN_TAPS // 2])
+    up_y, up_x, down_y, down_x = (np.ascontiguousarray(t, dtype=np.float32) for t in tables)
+    return Tables(up_y, up_x, down_y, down_x, reach, down_reach)
+
+
+def _factors(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Filters along y and along x, [rank, 12] each, the sum of whose products are the taps."""
+    if abs(taps - taps[..., ::-1]).max() > MIRRORED * abs(taps).max():
+        return None
+    if taps.ndim == 1:
+        return taps[None], taps[None]
+    u, s, v = np.linalg.svd(taps)
+    rank = max(1, int((s > NEGLIGIBLE * s[0]).sum()))
+    if rank > MOST_RANK:
+        return None
+    roots = np.array([sqrt(value) for value in s[:rank]])
+    return u.T[:rank] * roots[:, None], v[:rank] * roots[:, None]
