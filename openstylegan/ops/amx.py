@@ -1,5 +1,5 @@
 """Convolutions in bfloat16 on the matrix units of x86-64 processors (AMX), by amx_convolution.cpp, and the gradients of
-their weights, by amx_weight_gradient.cpp.
+their weights, by amx_weight_gradient.cpp. Weights are put in order by amx_weights.cpp.
 
 A whole modulated layer in one: the pictures are scaled on their way into the cache, and what follows the convolution is
 done to its sums, which are in float32. A transposed convolution is one of its phases after the other, from the same

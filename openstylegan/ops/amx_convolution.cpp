@@ -1,100 +1,11 @@
 // Convolutions of channels-last bfloat16 pictures on matrix units, with the tail of the layer; see amx.py.
 //
-// A strip of the picture is laid out with zeros around it, blocks of 32 channels apart, so that a tile is 16 pixels that
-// follow each other. From it, all outputs are made 32 pixels x 32 channels at a time: 4 tiles of sums in float32.
+// A strip of the picture is laid out with zeros around it, blocks of 32 channels apart, so that a tile is 16 pixels
+// that follow each other. From it, all outputs are made 32 pixels x 32 channels at a time: 4 tiles of sums in float32.
 
-#include "amx.h"
-
-// Phase (a, b) of a result: its pixels are source pixels (row stride + dy, column stride + dx) times a tap each, summed.
-struct Phase {
-    int rows, columns, taps;
-    const int *shifts;        // [taps] of dy, dx
-    const uint16_t *weights;  // as `amx_pack` makes them
-    uint16_t *to;
-    int64_t of_sample, of_row, of_column;
-};
-
-// The result is clip(lrelu(sum after + shift + noise)); pointers may be null.
-struct Convolution {
-    int samples, in, out, height, width, stride, phases, noises;  // noises: 1 for all samples, or as many as samples
-    int present, pitch;  // of `in` channels x has so many (the others are zero), its pixels lie `pitch` values apart
-    float slope, clamp;                                           // clamp < 0: none
-    const uint16_t *x;
-    const float *before, *after, *shift, *noise;  // [samples][in], [samples][out], [out], [noises][rows][columns]
-    const Phase *phase;
-};
+#include "amx_strip.h"
 
 #ifdef HAS_AMX
-
-static const size_t STRIP_BYTES = 3 << 17;  // of a source strip, which shares the second cache with the weights
-
-static inline int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
-// How a source is laid out: by blocks of channels, and by the stride^2 interleaved pictures that taps fall on.
-struct Layout {
-    int blocks, pictures, above, below, margin, pitch, rows, columns;
-    explicit Layout(const Convolution &c)
-        : blocks(c.in / BLOCK), pictures(c.stride * c.stride), above(0), below(0), margin(0), rows(0), columns(0) {
-        const int valid = (c.width + c.stride - 1) / c.stride;
-        for (const Phase *p = c.phase; p < c.phase + c.phases; p++) {
-            rows = std::max(rows, p->rows), columns = std::max(columns, p->columns);
-            for (int t = 0; t < p->taps; t++) {
-                const int dy = floor_div(p->shifts[2 * t], c.stride), dx = floor_div(p->shifts[2 * t + 1], c.stride);
-                above = std::max(above, -dy), below = std::max(below, dy);
-                margin = std::max(margin, std::max(-dx, p->columns + dx - valid));
-            }
-        }
-        pitch = valid + margin;  // the zeros left of a row are also those right of the row above
-    }
-    size_t pixels(int rows_) const { return (size_t)(rows_ + above + below) * pitch + margin + TILE; }
-    size_t size(int rows_) const { return pixels(rows_) * BLOCK * pictures * blocks; }
-};
-
-// Rows first .. first + rows - 1 of the results of `samples` samples, their outputs (in blocks) begin .. end - 1.
-struct Piece {
-    int sample, samples, first, rows, begin, end;
-};
-
-static void put_pixel(const uint16_t *from, const float *scale, int blocks, __mmask32 last, size_t apart,
-                      uint16_t *to) {
-    for (int b = 0; b < blocks; b++, from += BLOCK, to += apart) {
-        __m512i v = b + 1 < blocks ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16(last, from);
-        if (scale) {
-            const float *s = scale + b * BLOCK;
-            v = halves(_mm512_mul_ps(low(v), _mm512_loadu_ps(s)), _mm512_mul_ps(high(v), _mm512_loadu_ps(s + 16)));
-        }
-        _mm512_store_si512(to, v);
-    }
-}
-
-static void put_zeros(int count, int blocks, size_t apart, uint16_t *to) {
-    for (int b = 0; b < blocks; b++) std::memset(to + b * apart, 0, (size_t)count * BLOCK * 2);
-}
-
-// One sample of a piece, laid out at `to`.
-static void lay_out(const Convolution &c, const Layout &l, const Piece &piece, int sample, uint16_t *to) {
-    const size_t picture = l.pixels(piece.rows) * BLOCK, apart = picture * l.pictures;
-    const float *scale = c.before ? c.before + (size_t)sample * c.in : nullptr;
-    const __mmask32 last = ~(__mmask32)0 >> (c.in - c.present);
-    for (int k = 0; k < l.pictures; k++, to += picture) {
-        const int py = k / c.stride, px = k % c.stride, rows = piece.rows + l.above + l.below;
-        for (int r = 0; r < rows; r++) {
-            const int y = (piece.first + r - l.above) * c.stride + py;
-            uint16_t *row = to + (size_t)r * l.pitch * BLOCK;
-            if (y < 0 || y >= c.height) {
-                put_zeros(l.pitch, l.blocks, apart, row);
-                continue;
-            }
-            put_zeros(l.margin, l.blocks, apart, row);
-            const uint16_t *from = c.x + ((size_t)sample * c.height + y) * c.width * c.pitch;
-            uint16_t *pixel = row + l.margin * BLOCK, *end = row + (size_t)l.pitch * BLOCK;
-            for (int x = px; x < c.width; x += c.stride, pixel += BLOCK)
-                put_pixel(from + (size_t)x * c.pitch, scale, l.blocks, last, apart, pixel);
-            if (pixel < end) put_zeros((int)(end - pixel) / BLOCK, l.blocks, apart, pixel);
-        }
-        put_zeros(l.margin, l.blocks, apart, to + (size_t)rows * l.pitch * BLOCK);
-    }
-}
 
 // 16 pixels of results: from where on in the laid out strip, of which sample, and the first one's place.
 struct Place {
@@ -108,7 +19,8 @@ static std::vector<Place> places(const Layout &l, const Phase &phase, const Piec
     for (int s = 0; s < piece.samples && rows > 0; s++) {
         const uint16_t *from = strip + s * l.size(piece.rows);
         auto add = [&](int row, int column) {
-            found.push_back({from + ((size_t)row * l.pitch + column) * BLOCK, piece.sample + s, piece.first + row, column});
+            const uint16_t *at = from + ((size_t)row * l.pitch + column) * BLOCK;
+            found.push_back({at, piece.sample + s, piece.first + row, column});
         };
         if (phase.columns % TILE == 0)
             for (int k = 0; k < rows * (phase.columns / TILE); k++)
@@ -148,6 +60,83 @@ static inline void products(const Place *place, const uint16_t *weights, int blo
     if (PLACES < 2) return;
     _tile_stored(2, sums + TILE * BLOCK, BLOCK * 4);
     _tile_stored(3, sums + TILE * BLOCK + TILE, BLOCK * 4);
+}
+
+// Three taps below each other: where the uppermost one's pixels begin, and their places among the taps.
+struct TapColumn {
+    size_t offset;
+    int taps[3];
+};
+
+// All taps as columns of three; none where they are not. `offsets` are those of all taps.
+static std::vector<TapColumn> columns_of_taps(const Phase &phase, const std::vector<size_t> &offsets) {
+    auto find = [&](int dy, int dx) {
+        for (int t = 0; t < phase.taps; t++)
+            if (phase.shifts[2 * t] == dy && phase.shifts[2 * t + 1] == dx) return t;
+        return -1;
+    };
+    std::vector<TapColumn> found;
+    for (int t = 0; t < phase.taps; t++) {
+        const int dy = phase.shifts[2 * t], dx = phase.shifts[2 * t + 1];
+        if (find(dy - 1, dx) >= 0) continue;
+        found.push_back({offsets[t], {t, find(dy + 1, dx), find(dy + 2, dx)}});
+        if (found.back().taps[1] < 0 || found.back().taps[2] < 0 || find(dy + 3, dx) >= 0) return {};
+    }
+    return found;
+}
+
+#define WEIGHTS(tile, k) _tile_loadd(tile, w + (size_t)column.taps[k] * 2 * TILE_VALUES, 64)
+#define PIXELS(row) _tile_loadd(7, pixels + (row) * line, 64)
+
+// sums[ROWS][16 pixels][32 outputs] of as many places below each other, `line` apart: a tile of pixels is read once for
+// three taps, one of weights for all places.
+template <int ROWS>
+static inline void products_of_rows(const uint16_t *from, size_t line, const uint16_t *weights, int blocks,
+                                    size_t apart, const std::vector<TapColumn> &columns, const char *next, int ahead,
+                                    float *sums) {
+    for (int half = 0; half < 2; half++, weights += TILE_VALUES, sums += TILE) {
+        const uint16_t *w = weights, *a = from;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int k = 0; k < blocks; k++, a += apart, w += columns.size() * 3 * 2 * TILE_VALUES)
+            for (const TapColumn &column : columns) {
+                const uint16_t *pixels = a + column.offset;
+                WEIGHTS(4, 0);
+                WEIGHTS(5, 1);
+                WEIGHTS(6, 2);
+                PIXELS(0);
+                _tile_dpbf16ps(0, 7, 4);
+                PIXELS(1);
+                _tile_dpbf16ps(0, 7, 5);
+                if (ROWS > 1) _tile_dpbf16ps(1, 7, 4);
+                PIXELS(2);
+                _tile_dpbf16ps(0, 7, 6);
+                if (ROWS > 1) _tile_dpbf16ps(1, 7, 5);
+                if (ROWS > 2) _tile_dpbf16ps(2, 7, 4);
+                if (ROWS > 1) {
+                    PIXELS(3);
+                    _tile_dpbf16ps(1, 7, 6);
+                    if (ROWS > 2) _tile_dpbf16ps(2, 7, 5);
+                    if (ROWS > 3) _tile_dpbf16ps(3, 7, 4);
+                }
+                if (ROWS > 2) {
+                    PIXELS(4);
+                    _tile_dpbf16ps(2, 7, 6);
+                    if (ROWS > 3) _tile_dpbf16ps(3, 7, 5);
+                }
+                if (ROWS > 3) {
+                    PIXELS(5);
+                    _tile_dpbf16ps(3, 7, 6);
+                }
+                for (int n = 0; n < ahead; n++, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+            }
+        _tile_stored(0, sums, BLOCK * 4);
+        if (ROWS > 1) _tile_stored(1, sums + TILE * BLOCK, BLOCK * 4);
+        if (ROWS > 2) _tile_stored(2, sums + 2 * TILE * BLOCK, BLOCK * 4);
+        if (ROWS > 3) _tile_stored(3, sums + 3 * TILE * BLOCK, BLOCK * 4);
+    }
 }
 
 struct Ends {
@@ -205,10 +194,47 @@ static inline void finish(const Convolution &c, const Phase &phase, const Layout
     });
 }
 
+// Where results will go is fetched while they are made.
+static inline void fetch(const Phase &phase, const Layout &l, const Piece &piece, const Place &place, int output) {
+    uint16_t *to = phase.to + place.sample * phase.of_sample + output;
+    each_pixel(phase, l, piece, place, [&](int, int row, int column) {
+        __builtin_prefetch(to + row * phase.of_row + column * phase.of_column, 1, 3);
+    });
+}
+
+// Places that are made together.
+struct Group {
+    size_t first;
+    int places;
+};
+
+// Pairs of places that follow each other.
+static std::vector<Group> pairs(const std::vector<Place> &places) {
+    std::vector<Group> found;
+    for (size_t k = 0; k < places.size(); k += 2) found.push_back({k, k + 1 < places.size() ? 2 : 1});
+    return found;
+}
+
+// Up to four places below each other, of `places` in rows of `across`; puts them in that order.
+static std::vector<Group> stacks(std::vector<Place> &places, int across, int rows) {
+    std::vector<Place> ordered;
+    std::vector<Group> found;
+    const int parts = (rows + 3) / 4;
+    for (size_t sample = 0; sample < places.size(); sample += (size_t)across * rows)
+        for (int part = 0; part < parts; part++)
+            for (int column = 0; column < across; column++) {
+                const int begin = rows * part / parts, end = rows * (part + 1) / parts;
+                found.push_back({ordered.size(), end - begin});
+                for (int row = begin; row < end; row++) ordered.push_back(places[sample + row * across + column]);
+            }
+    places = ordered;
+    return found;
+}
+
 static void run_phase(const Convolution &c, const Layout &l, const Phase &phase, const Piece &piece,
                       const uint16_t *strip) {
-    const std::vector<Place> all = places(l, phase, piece, strip);
     const size_t picture = l.pixels(piece.rows) * BLOCK, panel = (size_t)l.blocks * phase.taps * 2 * TILE_VALUES;
+    const size_t apart = picture * l.pictures, line = (size_t)l.pitch * BLOCK;
     std::vector<size_t> taps;
     for (int t = 0; t < phase.taps; t++) {
         const int dy = phase.shifts[2 * t], dx = phase.shifts[2 * t + 1];
@@ -216,26 +242,38 @@ static void run_phase(const Convolution &c, const Layout &l, const Phase &phase,
         const int number = (dy - y * c.stride) * c.stride + (dx - x * c.stride);
         taps.push_back(number * picture + ((size_t)(y + l.above) * l.pitch + x + l.margin) * BLOCK);
     }
-    // While one block of outputs is made, the weights of the next are fetched, a few lines a product.
-    const int pairs = (int)(all.size() + 1) / 2, ahead = pairs ? std::min((32 + pairs - 1) / pairs, 8) : 0;
-    const size_t lines = (size_t)ahead * l.blocks * phase.taps;
-    alignas(64) float sums[2 * TILE * BLOCK];
+    std::vector<Place> all = places(l, phase, piece, strip);
+    if (all.empty()) return;
+    std::vector<TapColumn> columns;
+    if (c.stride == 1 && phase.columns % TILE == 0) columns = columns_of_taps(phase, taps);
+    const bool stacked = !columns.empty();
+    const std::vector<Group> groups =
+        stacked ? stacks(all, phase.columns / TILE, std::min(piece.rows, phase.rows - piece.first)) : pairs(all);
+    // While one block of outputs is made, the weights of the next are fetched, a few lines at each of the steps.
+    const int steps = l.blocks * (stacked ? 2 * (int)columns.size() : phase.taps), count = steps * (int)groups.size();
+    const size_t lines = panel / 32, ahead = std::min((lines + count - 1) / count, (size_t)16), fetched = ahead * steps;
+    alignas(64) float sums[4 * TILE * BLOCK];
     for (int block = piece.begin; block < piece.end; block++) {
         const uint16_t *weights = phase.weights + block * panel;
         const char *next = (const char *)(block + 1 < piece.end ? weights + panel : weights);
-        for (int k = 0; k < pairs; k++) {
-            const bool two = 2 * k + 1 < (int)all.size(), fetches = (k + 1) * lines * 64 <= panel * 2;
-            const char *from = next + k * lines * 64;
-            for (int n = 2 * k; n < 2 * k + 1 + two; n++) {  // where results will go is fetched meanwhile
-                uint16_t *to = phase.to + all[n].sample * phase.of_sample + block * BLOCK;
-                each_pixel(phase, l, piece, all[n], [&](int, int row, int column) {
-                    __builtin_prefetch(to + row * phase.of_row + column * phase.of_column, 1, 3);
-                });
+        size_t left = lines;
+        for (const Group &group : groups) {
+            const Place *place = &all[group.first];
+            for (int n = 0; n < group.places; n++) fetch(phase, l, piece, place[n], block * BLOCK);
+            const int fetching = left >= fetched ? (int)ahead : 0;
+            if (stacked) {
+                const auto make = group.places == 4   ? products_of_rows<4>
+                                  : group.places == 3 ? products_of_rows<3>
+                                  : group.places == 2 ? products_of_rows<2>
+                                                      : products_of_rows<1>;
+                make(place->from, line, weights, l.blocks, apart, columns, next, fetching, sums);
+            } else {
+                const auto make = group.places == 2 ? products<2> : products<1>;
+                make(place, weights, l.blocks, apart, taps, next, fetching, sums);
             }
-            const auto make = two ? products<2> : products<1>;
-            make(&all[2 * k], weights, l.blocks, picture * l.pictures, taps, from, fetches ? ahead : 0, sums);
-            finish(c, phase, l, piece, all[2 * k], block * BLOCK, sums);
-            if (two) finish(c, phase, l, piece, all[2 * k + 1], block * BLOCK, sums + TILE * BLOCK);
+            if (fetching) next += fetched * 64, left -= fetched;
+            for (int n = 0; n < group.places; n++)
+                finish(c, phase, l, piece, place[n], block * BLOCK, sums + n * TILE * BLOCK);
         }
     }
 }
@@ -278,54 +316,8 @@ extern "C" void amx_convolve(const Convolution *convolution, int threads) {
     });
 }
 
-// Asks the system for the matrix units of this process; 0 when they may be used.
-extern "C" int amx_permit() {
-    const int request = 0x1023, tile_data = 18;
-    return (int)syscall(SYS_arch_prctl, request, tile_data);
-}
-
-// Some taps of weights in bfloat16, as tiles take them: [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2].
-struct Weights {
-    int out, in, taps;
-    int64_t of_out, of_in;
-    const int64_t *offsets;  // [taps]
-    const uint16_t *from;
-    uint16_t *to;
-};
-
-// 16 values at `from`, `steps` apart, each in the lower half of a lane. Whole words are read, which hold two of them.
-static inline __m512i gather(const uint16_t *from, __m512i steps) {
-    const int odd = (uintptr_t)from >> 1 & 1;
-    const __m512i at = _mm512_add_epi32(steps, _mm512_set1_epi32(odd)), one = _mm512_set1_epi32(1);
-    const __m512i words = _mm512_i32gather_epi32(_mm512_srli_epi32(at, 1), (const int *)(from - odd), 4);
-    return _mm512_srlv_epi32(words, _mm512_slli_epi32(_mm512_and_si512(at, one), 4));
-}
-
-extern "C" void amx_pack(const Weights *weights, int threads) {
-    const Weights w = *weights;
-    const int across = w.in / BLOCK;
-    const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i steps = _mm512_mullo_epi32(numbers, _mm512_set1_epi32((int)w.of_out));
-    in_threads(w.out / BLOCK * across, threads, [&](int begin, int end) {
-        for (int k = begin; k < end; k++) {
-            const uint16_t *from = w.from + k / across * BLOCK * w.of_out + k % across * BLOCK * w.of_in;
-            uint16_t *to = w.to + (size_t)k * w.taps * 2 * TILE_VALUES;
-            for (int half = 0; half < 2; half++, from += 16 * w.of_out)
-                for (int pair = 0; pair < 16; pair++)
-                    for (int t = 0; t < w.taps; t++) {
-                        const uint16_t *a = from + 2 * pair * w.of_in + w.offsets[t];
-                        const __m512i first = gather(a, steps), second = gather(a + w.of_in, steps);
-                        _mm512_storeu_si512(to + (t * 2 + half) * TILE_VALUES + pair * BLOCK,
-                                            _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_slli_epi32(second, 16)));
-                    }
-        }
-    });
-}
-
 #else
 
 extern "C" void amx_convolve(const void *, int) {}
-extern "C" void amx_pack(const void *, int) {}
-extern "C" int amx_permit() { return -1; }
 
 #endif

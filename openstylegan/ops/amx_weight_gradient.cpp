@@ -1,10 +1,10 @@
 // The gradient of a convolution's weights on matrix units, for channels-last bfloat16 pictures; see amx.py.
 //
 // It is a product over the pixels of a strip, for each tap of the kernel. Tiles want the gradient of the result with
-// pixels innermost, and the source with pairs of pixels innermost: of it there is a copy for each column of taps (and for
-// each of the interleaved rows, with a stride). A tile holds 32 pixels of a row, and tiles are put in columns: what one tap
-// multiplies with a tile the tap below it multiplies with the next, so a tile is read once for up to three of them. Reading
-// tiles is what takes the time, above all where others use the core too. Sums are in float32.
+// pixels innermost, and the source with pairs of pixels innermost: of it there is a copy for each column of taps (and
+// for each of the interleaved rows, with a stride). A tile holds 32 pixels of a row, and tiles are put in columns: what
+// one tap multiplies with a tile the tap below it multiplies with the next, so a tile is read once for up to three of
+// them. Reading tiles is what takes the time, above all where others use the core too. Sums are in float32.
 
 #include "amx.h"
 
@@ -24,7 +24,8 @@ struct Strip {
     int sample, samples, first, rows;
 };
 
-// How strips lie in memory: `abreast` samples beside each other make lines of `across` tiles, where zeros fill the last.
+// How strips lie in memory: `abreast` samples beside each other make lines of `across` tiles, where zeros fill the
+// last.
 struct Plan {
     int abreast, across, beyond;  // beyond: rows of x that follow those of gy
     int most_samples, most_rows;

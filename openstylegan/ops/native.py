@@ -25,7 +25,7 @@ PARTS = {
     "filtered_lrelu_pixels": ("filtered_lrelu_pixels",),
     "winograd": ("winograd",),
     "channels_last": ("layouts", "resample", "tail"),
-    "amx": ("amx_convolution", "amx_weight_gradient"),
+    "amx": ("amx_convolution", "amx_weights", "amx_weight_gradient"),
     "fastgan": ("phases",),
 }
 """By library, its sources. What StyleGAN2 needs is compiled in six seconds, `filtered_lrelu` in eight."""

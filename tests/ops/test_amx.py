@@ -33,6 +33,11 @@ SHAPES = {
     "several strips": (1, 512, 64, 40, 32, 3, 1, (1, 1)),
     "even kernel": (5, 32, 32, 12, 20, 2, 1, (1, 1)),
     "paddings that differ": (2, 32, 32, 12, 20, 3, 1, (2, 0)),
+    "one row": (2, 32, 64, 1, 16, 3, 1, (1, 1)),
+    "stacks of three rows and of two": (1, 64, 32, 5, 32, 3, 1, (1, 1)),
+    "tall kernel, strided": (3, 32, 64, 23, 12, 5, 2, (2, 2)),
+    "samples abreast": (7, 32, 32, 5, 12, 3, 1, (1, 1)),
+    "more rows than a strip has": (1, 32, 512, 70, 33, 3, 1, (1, 1)),
 }
 
 
