@@ -99,9 +99,11 @@ def signature(value: Any) -> Any:
 
 
 def like(value: Any) -> Any:
-    """The same shapes and layouts, without the values."""
+    """The same shapes and layouts, without the values; a named tuple stays what it is."""
     if isinstance(value, Tensor):
         return value.dtype, tuple(value.shape), value.stride()
+    if hasattr(value, "_fields"):
+        return value
     return [like(v) for v in value] if isinstance(value, list | tuple) and not plain(value) else value
 
 
@@ -112,7 +114,7 @@ def plain(value: Any) -> bool:
 
 def made(value: Any) -> Any:
     """Random tensors in place of what `like` noted."""
-    if isinstance(value, tuple) and isinstance(value[0], torch.dtype):
+    if isinstance(value, tuple) and not hasattr(value, "_fields") and isinstance(value[0], torch.dtype):
         dtype, shape, stride = value
         own = [1 if step == 0 else size for size, step in zip(shape, stride, strict=True)]  # the rest is repeated
         return torch.empty_strided(own, stride, dtype=dtype).copy_(torch.randn(own)).expand(shape)

@@ -19,6 +19,7 @@ from openstylegan.networks.spectral import (
     UpsampledSpectralConv2d,
 )
 from openstylegan.ops.frozen import derived
+from openstylegan.ops.norm_act import Act, norm_act, usable
 from openstylegan.ops.paths import fast
 
 MOMENTUM, EPSILON = 0.1, 1e-5
@@ -28,6 +29,45 @@ class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation: in training mode by the statistics of the batch, which the running ones follow."""
 
     running: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "num_batches_tracked")
+
+    def followed_by(self, act: Act, x: Tensor) -> Tensor:
+        """`act` of what it makes of x; in training, in as few passes as can be."""
+        if not self.training or not usable(x, self.weight):
+            return gated(self(x)) if act.gated else act(self(x))
+        y, mean, var = norm_act(x, self.weight, self.bias, self.eps, act)
+        self.follow(mean, var, x.numel() // x.shape[1])
+        return y
+
+    @torch.no_grad()
+    def follow(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Moves the running statistics towards those of a batch of `count` pixels, of which `var` is the biased one."""
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * (count / max(count - 1, 1)), self.momentum)
+
+
+class NormedSequence(nn.Sequential):
+    """Layers one after the other, each `BatchNorm` together with the activation that follows it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers: list[Any] = list(self)
+        while layers:
+            layer, *layers = layers
+            act = act_of(layers[0]) if layers and isinstance(layer, BatchNorm) else None
+            if act is not None:
+                x, layers = layer.followed_by(act, x), layers[1:]
+            else:
+                x = layer(x)
+        return x
+
+
+def act_of(layer: nn.Module) -> Act | None:
+    """`layer` as what follows a norm, if it can."""
+    if isinstance(layer, GLU):
+        return Act(True)
+    return Act(False, layer.negative_slope) if isinstance(layer, nn.LeakyReLU) else None
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -93,7 +133,7 @@ class InitLayer(nn.Module):
 
     def __init__(self, z_dim: int, channels: int):
         super().__init__()
-        self.init = nn.Sequential(SpectralConvTranspose2d(z_dim, 2 * channels, 4), BatchNorm(2 * channels), GLU())
+        self.init = NormedSequence(SpectralConvTranspose2d(z_dim, 2 * channels, 4), BatchNorm(2 * channels), GLU())
 
     def forward(self, z: Tensor) -> Tensor:
         return self.init(z[:, :, None, None])
@@ -116,22 +156,22 @@ class SkipExcitation(nn.Module):
         return large * self.main(small)
 
 
-def normalised(conv: SpectralConv2d, norm: BatchNorm, x: Tensor, noise: Tensor | None) -> Tensor:
-    """norm(conv(x) + noise), `noise` [N, 1, H, W] being scaled already.
+def normalised_gated(conv: SpectralConv2d, norm: BatchNorm, x: Tensor, noise: Tensor | None) -> Tensor:
+    """The gate of norm(conv(x) + noise), `noise` [N, 1, H, W] being scaled already.
 
     By running statistics, the normalisation is multiplied into the weights: it costs nothing there.
     """
     if norm.training:
         y = conv(x)
-        return norm(y if noise is None else y + noise)
+        return norm.followed_by(Act(True), y if noise is None else y + noise)
     assert norm.running_mean is not None and norm.running_var is not None
     gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
     weight = derived(conv.weight_orig, "normalised", lambda _: conv.weight() * gain[:, None, None, None])
     y = conv.convolved(x, weight, norm.bias - norm.running_mean * gain)
     if noise is None:
-        return y
+        return gated(y)
     scale = gain.to(y.dtype)[:, None, None]
-    return torch.addcmul(y, noise, scale) if needs_gradient(y, noise, scale) else y.addcmul_(noise, scale)
+    return gated(torch.addcmul(y, noise, scale) if needs_gradient(y, noise, scale) else y.addcmul_(noise, scale))
 
 
 def needs_gradient(*tensors: Tensor) -> bool:
@@ -169,8 +209,8 @@ class UpBlock(nn.Sequential):
         while layers:
             conv, *layers = layers
             noise = layers.pop(0).scaled(left.pop(0), x.dtype) if self.num_convs > 1 else None
-            norm, gate, *layers = layers
-            x = gate(normalised(conv, norm, x, noise))
+            norm, _, *layers = layers
+            x = normalised_gated(conv, norm, x, noise)
         return x
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openstylegan.networks.base import check_labels
-from openstylegan.networks.fastgan_layers import BatchNorm
+from openstylegan.networks.fastgan_layers import BatchNorm, NormedSequence
 from openstylegan.networks.layers import MinibatchStddev
 from openstylegan.networks.spectral import SpectralConv2d
 
@@ -106,9 +106,9 @@ class DownBlock(nn.Module):
         super().__init__()
         tail = normed_activation(out_channels, norm)
         if separable:
-            self.main = nn.Sequential(SeparableConv2d(in_channels, out_channels), *tail, nn.AvgPool2d(2))
+            self.main = NormedSequence(SeparableConv2d(in_channels, out_channels), *tail, nn.AvgPool2d(2))
         else:
-            self.main = nn.Sequential(SpectralConv2d(in_channels, out_channels, 4, 2, 1, bias=True), *tail)
+            self.main = NormedSequence(SpectralConv2d(in_channels, out_channels, 4, 2, 1, bias=True), *tail)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.main(x)
@@ -119,7 +119,7 @@ class DownBlockPatch(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, separable: bool = False, norm: bool = True):
         super().__init__()
-        self.main = nn.Sequential(
+        self.main = NormedSequence(
             DownBlock(in_channels, out_channels, separable, norm),
             SpectralConv2d(out_channels, out_channels, 1),
             *normed_activation(out_channels, norm),
