@@ -119,7 +119,7 @@ class Conv2d(nn.Module):
             weight = weight * self.weight_gain
         x = conv2d_resample(
             x,
-            weight.to(x.dtype),
+            weight,
             f=self.resample_filter,
             up=self.up,
             down=self.down,

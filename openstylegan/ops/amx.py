@@ -30,6 +30,8 @@ from openstylegan.ops.tail_compiled import limit
 BLOCK = 32
 """Numbers of channels are multiples of it."""
 MOST_TAPS = 25
+DTYPES = (torch.float32, torch.bfloat16)
+"""Of weights."""
 
 
 class _Phase(ctypes.Structure):
@@ -51,7 +53,7 @@ class _Convolution(ctypes.Structure):
 
 class _Weights(ctypes.Structure):
     _fields_ = [
-        *[(name, ctypes.c_int) for name in ("out", "in_", "taps")],
+        *[(name, ctypes.c_int) for name in ("out", "in_", "taps", "floats")],
         *[(name, ctypes.c_int64) for name in ("of_out", "of_in")],
         *[(name, ctypes.c_void_p) for name in ("offsets", "from_", "to")],
     ]
@@ -60,7 +62,7 @@ class _Weights(ctypes.Structure):
 class _WeightGradient(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_int) for name in ("samples", "in_", "out", "height", "width", "rows", "columns")],
-        *[(name, ctypes.c_int) for name in ("stride", "taps_y", "taps_x", "padding_y", "padding_x")],
+        *[(name, ctypes.c_int) for name in ("stride", "taps_y", "taps_x", "padding_y", "padding_x", "floats")],
         *[(name, ctypes.c_void_p) for name in ("x", "gy", "gw")],
     ]
 
@@ -92,18 +94,21 @@ class Taps(NamedTuple):
 
 
 def usable(x: Tensor, w: Tensor) -> bool:
-    """Whether convolutions of `x` [N, I, H, W] with `w` [O, I, kh, kw] or its transpose are computed here."""
-    return _fits(x, w, w.shape[:2], w.shape[2:])
+    """Whether convolutions of `x` [N, I, H, W] with `w` [O, I, kh, kw] or its transpose are computed here.
+
+    Weights in float32 are rounded as they are put in order: a copy of them in bfloat16 is not made.
+    """
+    return w.dtype in DTYPES and _fits(x, w, w.shape[:2], w.shape[2:])
 
 
 def gradient_usable(x: Tensor, gy: Tensor, kernel: Sequence[int]) -> bool:
     """Whether the gradient of weights with a `kernel` (kh, kw) is computed here."""
-    return gy.numel() > 0 and _fits(x, gy, (x.shape[1], gy.shape[1]), kernel)
+    return gy.numel() > 0 and gy.dtype == x.dtype and _fits(x, gy, (x.shape[1], gy.shape[1]), kernel)
 
 
 def _fits(x: Tensor, other: Tensor, channels: Sequence[int], kernel: Sequence[int]) -> bool:
     return (
-        x.dtype == other.dtype == torch.bfloat16
+        x.dtype == torch.bfloat16
         and channels[0] % BLOCK == channels[1] % BLOCK == 0
         and 1 < kernel[0] * kernel[1] <= MOST_TAPS
         and x.numel() > 0
@@ -141,11 +146,18 @@ def scatter(
     return x
 
 
-def weight_gradient(x: Tensor, gy: Tensor, stride: int, padding: tuple[int, int], kernel: tuple[int, int]) -> Tensor:
-    """The gradient [O, I, kh, kw] of `correlate` with respect to its weights, for channels-last x and gy."""
+def weight_gradient(
+    x: Tensor,
+    gy: Tensor,
+    stride: int,
+    padding: tuple[int, int],
+    kernel: tuple[int, int],
+    dtype: torch.dtype = torch.bfloat16,
+) -> Tensor:
+    """The gradient [O, I, kh, kw] of `correlate` with respect to its weights of `dtype`, for channels-last x and gy."""
     (n, i, h, w), (_, o, rows, columns) = x.shape, gy.shape
-    gw = x.new_empty(o, i, *kernel)
-    sizes = (n, i, o, h, w, rows, columns, stride, *kernel, *padding)
+    gw = x.new_empty(o, i, *kernel, dtype=dtype)
+    sizes = (n, i, o, h, w, rows, columns, stride, *kernel, *padding, dtype == torch.float32)
     job = _WeightGradient(*sizes, x.data_ptr(), gy.data_ptr(), gw.data_ptr())
     _library().amx_weight_gradient(ctypes.byref(job), torch.get_num_threads())
     return gw
@@ -167,14 +179,16 @@ def _phases(kernel: Sequence[int], stride: int, padding: Sequence[int]) -> Itera
 def _packed(w: Tensor, phases: Sequence[Taps], transposed: bool) -> Tensor:
     """The kernels of each phase as tiles take them, one after the other."""
     outputs, inputs = (1, 0) if transposed else (0, 1)
-    packed, start = w.new_empty(sum(len(p.kernel) for p in phases) * w.shape[0] * w.shape[1]), 0
+    num, start = sum(len(p.kernel) for p in phases) * w.shape[0] * w.shape[1], 0
+    packed = w.new_empty(num, dtype=torch.bfloat16)
     library = _library()
     for phase in phases:
         offsets = [ky * w.stride(2) + kx * w.stride(3) for ky, kx in phase.kernel]
-        sizes = (w.shape[outputs], w.shape[inputs], len(offsets), w.stride(outputs), w.stride(inputs))
+        sizes = (w.shape[outputs], w.shape[inputs], len(offsets), w.dtype == torch.float32)
+        steps = (w.stride(outputs), w.stride(inputs))
         held = (ctypes.c_int64 * len(offsets))(*offsets)
         part = packed[start : start + len(offsets) * w.shape[0] * w.shape[1]]
-        job = _Weights(*sizes, ctypes.addressof(held), w.data_ptr(), part.data_ptr())
+        job = _Weights(*sizes, *steps, ctypes.addressof(held), w.data_ptr(), part.data_ptr())
         library.amx_pack(ctypes.byref(job), torch.get_num_threads())
         start += len(part)
     return packed

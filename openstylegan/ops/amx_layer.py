@@ -31,8 +31,8 @@ def layer(
     flip_weight: bool,
     slopes: Slopes,
 ) -> Tensor | None:
-    """The layer of `modulated_conv2d_bias_act` with `weight` [O, I, k, k] in the type of `x` and the demodulation `d`
-    [N, O], or None where it is not computed here."""
+    """The layer of `modulated_conv2d_bias_act` with `weight` [O, I, k, k] in float32 or bfloat16 and the demodulation
+    `d` [N, O], or None where it is not computed here."""
     if not amx.usable(x, weight):
         return None
     pad, styles = resample_padding(f, up, 1, padding), styles.float()

@@ -10,9 +10,9 @@
 
 struct WeightGradient {
     int samples, in, out, height, width, rows, columns;  // the last two: of gy
-    int stride, taps_y, taps_x, padding_y, padding_x;
+    int stride, taps_y, taps_x, padding_y, padding_x, floats;
     const uint16_t *x, *gy;
-    uint16_t *gw;  // [out][in][taps_y][taps_x]
+    void *gw;  // [out][in][taps_y][taps_x], in float32 if `floats`, else in bfloat16
 };
 
 #ifdef HAS_AMX
@@ -279,11 +279,16 @@ static void write_out(const WeightGradient &g, int output, int input, const floa
     for (int k = 0; k < BLOCK * taps; k++) places[k] = k % taps * 1024 + k / taps / 16 * 256 + k / taps % 16;
     for (int o = 0; o < BLOCK; o++) {
         const float *from = sums + o / 16 * 512 + o % 16 * 16;
-        uint16_t *to = g.gw + ((size_t)(output + o) * g.in + input) * taps;
+        const size_t at = ((size_t)(output + o) * g.in + input) * taps;
         for (int k = 0; k < BLOCK * taps; k += 32) {
             const __m512 a = _mm512_i32gather_ps(_mm512_loadu_si512(&places[k]), from, 4);
             const __m512 b = _mm512_i32gather_ps(_mm512_loadu_si512(&places[k + 16]), from, 4);
-            _mm512_storeu_si512(to + k, halves(a, b));
+            if (g.floats) {
+                _mm512_storeu_ps((float *)g.gw + at + k, a);
+                _mm512_storeu_ps((float *)g.gw + at + k + 16, b);
+            } else {
+                _mm512_storeu_si512((uint16_t *)g.gw + at + k, halves(a, b));
+            }
         }
     }
 }

@@ -10,17 +10,22 @@ extern "C" int amx_permit() {
     return (int)syscall(SYS_arch_prctl, request, tile_data);
 }
 
-// Some taps of weights in bfloat16, as tiles take them: [out / 32][in / 32][taps][2][16 pairs of inputs][16
+// Some taps of weights, as tiles take them in bfloat16: [out / 32][in / 32][taps][2][16 pairs of inputs][16
 // outputs][2].
 struct Weights {
-    int out, in, taps;
+    int out, in, taps, floats;  // floats: `from` is in float32, else in bfloat16
     int64_t of_out, of_in;
     const int64_t *offsets;  // [taps]
-    const uint16_t *from;
+    const void *from;
     uint16_t *to;
 };
 
-// 16 values at `from`, `steps` apart, each in the lower half of a lane. Whole words are read, which hold two of them.
+// 16 values at `from`, `steps` apart, each in the lower half of a lane.
+static inline __m512i gather(const float *from, __m512i steps) {
+    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_i32gather_ps(steps, from, 4)));
+}
+
+// The same of bfloat16: whole words are read, which hold two of them.
 static inline __m512i gather(const uint16_t *from, __m512i steps) {
     const int odd = (uintptr_t)from >> 1 & 1;
     const __m512i at = _mm512_add_epi32(steps, _mm512_set1_epi32(odd)), one = _mm512_set1_epi32(1);
@@ -28,25 +33,29 @@ static inline __m512i gather(const uint16_t *from, __m512i steps) {
     return _mm512_srlv_epi32(words, _mm512_slli_epi32(_mm512_and_si512(at, one), 4));
 }
 
-extern "C" void amx_pack(const Weights *weights, int threads) {
-    const Weights w = *weights;
+template <class T>
+static void pack(const Weights &w, int threads) {
     const int across = w.in / BLOCK;
     const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i steps = _mm512_mullo_epi32(numbers, _mm512_set1_epi32((int)w.of_out));
     in_threads(w.out / BLOCK * across, threads, [&](int begin, int end) {
         for (int k = begin; k < end; k++) {
-            const uint16_t *from = w.from + k / across * BLOCK * w.of_out + k % across * BLOCK * w.of_in;
+            const T *from = (const T *)w.from + k / across * BLOCK * w.of_out + k % across * BLOCK * w.of_in;
             uint16_t *to = w.to + (size_t)k * w.taps * 2 * TILE_VALUES;
             for (int half = 0; half < 2; half++, from += 16 * w.of_out)
                 for (int pair = 0; pair < 16; pair++)
                     for (int t = 0; t < w.taps; t++) {
-                        const uint16_t *a = from + 2 * pair * w.of_in + w.offsets[t];
+                        const T *a = from + 2 * pair * w.of_in + w.offsets[t];
                         const __m512i first = gather(a, steps), second = gather(a + w.of_in, steps);
                         _mm512_storeu_si512(to + (t * 2 + half) * TILE_VALUES + pair * BLOCK,
                                             _mm512_mask_blend_epi16(0xaaaaaaaa, first, _mm512_slli_epi32(second, 16)));
                     }
         }
     });
+}
+
+extern "C" void amx_pack(const Weights *weights, int threads) {
+    weights->floats ? pack<float>(*weights, threads) : pack<uint16_t>(*weights, threads);
 }
 
 #else

@@ -5,6 +5,7 @@ From StyleGAN2 (arXiv 1912.04958, appendix B) and StyleGAN2-ADA (arXiv 2006.0667
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,10 +33,13 @@ def conv2d_resample(
     """`x` [N, I, H, W] up-sampled with `f`, convolved with `w` [O, I / groups, k, k], down-sampled with `f`.
 
     padding is relative to the up-sampled picture. flip_weight True correlates (as `conv2d` does), False convolves.
-    Equals `upfirdn2d(up) -> conv (valid) -> upfirdn2d(down)`. Raises `InputError` for shapes that do not fit.
+    Equals `upfirdn2d(up) -> conv (valid) -> upfirdn2d(down)`. w is rounded to the type of x if it has another. Raises
+    `InputError` for shapes that do not fit.
     """
+    if x.dtype != torch.bfloat16:
+        w = w.to(x.dtype)
     if groups != 1 or not fast(x):
-        return conv2d_resample_reference(x, w, f, up, down, padding, groups, flip_weight, flip_filter)
+        return conv2d_resample_reference(x, w.to(x.dtype), f, up, down, padding, groups, flip_weight, flip_filter)
     check_conv(x, w, up, down, groups)
     pad = resample_padding(f, up, down, padding)
     kernel = tuple(w.shape[2:])

@@ -42,17 +42,18 @@ Size = tuple[int, int]
 
 
 def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
-    """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw]."""
+    """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw], which is rounded to the type of x if it has another."""
     if x.device.type != "cpu":
-        return F.conv2d(x, w, stride=geometry.stride, padding=geometry.padding)
+        return F.conv2d(x, rounded(w, x.dtype), stride=geometry.stride, padding=geometry.padding)
     x = channels_last(x)
+    few = few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel())
+    if (not few or kept(w)) and amx.usable(x, w):
+        return amx.correlate(x, w, *geometry)
+    w = rounded(w, x.dtype)
     if _is_product(w.shape, geometry):
         return _from_rows(_rows(x) @ w[:, :, 0, 0].t(), x)
     if _winograd_pays(x, w.shape, geometry):
         return winograd_conv(x, w)
-    few = few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel())
-    if (not few or kept(w)) and amx.usable(x, w):
-        return amx.correlate(x, w, *geometry)
     if geometry.stride == 1 and few:
         return correlate_few_pixels(x, w, geometry.padding)
     kernel = derived(w, "channels last", channels_last)
@@ -62,18 +63,19 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
 def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
     """The gradient of `correlate` with respect to its input of `size` (H, W): a transposed convolution.
 
-    `gy` [N, O, h, w] with `w` [O, I, kh, kw] to [N, I, H, W].
+    `gy` [N, O, h, w] with `w` [O, I, kh, kw], rounded as in `correlate`, to [N, I, H, W].
     """
     stride, (pad_y, pad_x) = geometry
     if gy.device.type != "cpu":
-        return _conv_transpose(gy, w, geometry, size)
+        return _conv_transpose(gy, rounded(w, gy.dtype), geometry, size)
     gy = channels_last(gy)
+    if min(w.shape[2:]) >= stride and amx.usable(gy, w):
+        return amx.scatter(gy, w, stride, (pad_y, pad_x), size)
+    w = rounded(w, gy.dtype)
     if _is_product(w.shape, geometry):
         return _from_rows(_rows(gy) @ w[:, :, 0, 0], gy)
     if _winograd_pays(gy, w.shape, geometry):
         return winograd_input_gradient(gy, w)
-    if min(w.shape[2:]) >= stride and amx.usable(gy, w):
-        return amx.scatter(gy, w, stride, (pad_y, pad_x), size)
     if stride == 1:
         x = torch.empty(
             (gy.shape[0], w.shape[1], *size), dtype=gy.dtype, device=gy.device, memory_format=torch.channels_last
@@ -83,13 +85,15 @@ def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
     return interleaved(_stride_one, gy, kernel, (stride, stride), (pad_x, pad_y), size)
 
 
-def weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) -> Tensor:
-    """The gradient [O, I, kh, kw] of `correlate` with respect to its weights, in the layout of a parameter.
+def weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size, dtype: torch.dtype) -> Tensor:
+    """The gradient [O, I, kh, kw] of `correlate` with respect to its weights of `dtype`, in the layout of a parameter.
 
     Another layout would be paid for twice: in the sum with the demodulation's gradient (19 ms instead of 6 for
     512 x 512 kernels) and in the copy that autograd keeps.
     """
-    return _weight_gradient(x, gy, geometry, kernel).contiguous()
+    if dtype in amx.DTYPES and amx.gradient_usable(x, gy, kernel):
+        return amx.weight_gradient(channels_last(x), channels_last(gy), *geometry, kernel, dtype)
+    return _weight_gradient(x, gy, geometry, kernel).contiguous().to(dtype)
 
 
 def _weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) -> Tensor:
@@ -101,8 +105,6 @@ def _weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) ->
         return (_rows(gy).t() @ _rows(x))[:, :, None, None]
     if _winograd_pays(x, shape, geometry):
         return winograd_weight_gradient(x, gy)
-    if amx.gradient_usable(x, gy, kernel):
-        return amx.weight_gradient(x, gy, *geometry, kernel)
     if geometry.stride > 1 or gy.shape[0] * gy.shape[2] * gy.shape[3] <= SHIFTED_PIXELS:
         return shifted_products(x, gy, geometry, kernel)
     return _stock_gradients(gy, x, x.new_empty(shape), geometry, (False, True))
@@ -110,6 +112,11 @@ def _weight_gradient(x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) ->
 
 def _stride_one(x: Tensor, w: Tensor, padding: Size) -> Tensor:
     return correlate(x, w, Geometry(1, padding))
+
+
+def rounded(w: Tensor, dtype: torch.dtype) -> Tensor:
+    """`w` in `dtype`."""
+    return w if w.dtype == dtype else derived(w, f"{dtype}", lambda w: w.to(dtype))
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
@@ -42,7 +43,10 @@ def weight_gradients_wanted() -> bool:
 
 
 def correlate(x: Tensor, w: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
-    """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw] and zero `padding` (y, x)."""
+    """`conv2d` of `x` [N, I, H, W] with `w` [O, I, kh, kw] and zero `padding` (y, x).
+
+    Weights may be float32 beside pictures in bfloat16: they are rounded, their gradients are not.
+    """
     return _Correlate.apply(x, w, Geometry(stride, padding))
 
 
@@ -54,13 +58,13 @@ def scatter(x: Tensor, w: Tensor, stride: int = 1) -> Tensor:
 
 def weight_gradient(x: Tensor, gy: Tensor, stride: int, padding: tuple[int, int], kernel: tuple[int, int]) -> Tensor:
     """The gradient [O, I, kh, kw] of `correlate` with respect to its weights, for that of its result, `gy`."""
-    return _WeightGradient.apply(x, gy, Geometry(stride, padding), kernel)
+    return _WeightGradient.apply(x, gy, Geometry(stride, padding), kernel, x.dtype)
 
 
 class _Correlate(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
-        ctx.geometry, ctx.size, ctx.kernel = geometry, tuple(x.shape[2:]), tuple(w.shape[2:])
+        ctx.geometry, ctx.size, ctx.kernel, ctx.dtype = geometry, tuple(x.shape[2:]), tuple(w.shape[2:]), w.dtype
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
         return convolution.correlate(x, w, geometry)
 
@@ -70,14 +74,14 @@ class _Correlate(Function):
         gx = _Scatter.apply(gy, w, ctx.geometry, ctx.size) if ctx.needs_input_grad[0] else None
         gw = None
         if ctx.needs_input_grad[1] and _WEIGHT_GRADIENTS.get():
-            gw = _WeightGradient.apply(x, gy, ctx.geometry, ctx.kernel)
+            gw = _WeightGradient.apply(x, gy, ctx.geometry, ctx.kernel, ctx.dtype)
         return gx, gw, None
 
 
 class _Scatter(Function):
     @staticmethod
     def forward(ctx: Any, gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
-        ctx.geometry, ctx.kernel = geometry, tuple(w.shape[2:])
+        ctx.geometry, ctx.kernel, ctx.dtype = geometry, tuple(w.shape[2:]), w.dtype
         ctx.save_for_backward(gy if ctx.needs_input_grad[1] else None, w if ctx.needs_input_grad[0] else None)
         return convolution.scatter(gy, w, geometry, size)
 
@@ -87,20 +91,20 @@ class _Scatter(Function):
         ggy = _Correlate.apply(h, w, ctx.geometry) if ctx.needs_input_grad[0] else None
         gw = None
         if ctx.needs_input_grad[1] and _WEIGHT_GRADIENTS.get():
-            gw = _WeightGradient.apply(h, gy, ctx.geometry, ctx.kernel)
+            gw = _WeightGradient.apply(h, gy, ctx.geometry, ctx.kernel, ctx.dtype)
         return ggy, gw, None, None
 
 
 class _WeightGradient(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gy: Tensor, geometry: Geometry, kernel: Size, dtype: torch.dtype) -> Tensor:
         ctx.geometry, ctx.size = geometry, tuple(x.shape[2:])
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, gy if ctx.needs_input_grad[0] else None)
-        return convolution.weight_gradient(x, gy, geometry, kernel)
+        return convolution.weight_gradient(x, gy, geometry, kernel, dtype)
 
     @staticmethod
-    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         x, gy = ctx.saved_tensors
         gx = _Scatter.apply(gy, v, ctx.geometry, ctx.size) if ctx.needs_input_grad[0] else None
         ggy = _Correlate.apply(x, v, ctx.geometry) if ctx.needs_input_grad[1] else None
-        return gx, ggy, None, None
+        return gx, ggy, None, None, None

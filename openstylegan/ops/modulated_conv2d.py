@@ -22,7 +22,7 @@ from openstylegan.ops.amx_layer import layer as amx_layer
 from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
 from openstylegan.ops.conv2d_resample import conv2d_resample, conv2d_resample_reference
-from openstylegan.ops.convolution import channels_last
+from openstylegan.ops.convolution import channels_last, rounded
 from openstylegan.ops.frozen import derived, kept
 from openstylegan.ops.paths import exportable, fast
 from openstylegan.ops.plane_convolution import correlate as plane_correlate
@@ -139,7 +139,7 @@ def _fast(
     d = _demodulation(weight, styles) if demodulate else None
     if convolve.down == 1 and dtype == torch.bfloat16 and not _recorded(x, weight, styles, noise, b):
         up, _, padding, f, flip_weight = convolve
-        done = amx_layer(x, _cast(weight, dtype), styles, d, noise, b, up, padding, f, flip_weight, slopes)
+        done = amx_layer(x, weight, styles, d, noise, b, up, padding, f, flip_weight, slopes)
         if done is not None:
             return done
     noise = None if noise is None else noise.to(dtype)
@@ -152,17 +152,12 @@ def _fast(
         d = None
     else:
         scaled = tail(x, styles.to(dtype)[:, :, None, None], None, None, Slopes(1, 1, None), own=False)
-        y = convolve(scaled, _cast(weight, dtype))
+        y = convolve(scaled, weight)
     if d is not None:
         d = d.to(dtype)[:, :, None, None]
     if d is None and noise is None and b is None and slopes == Slopes(1, 1, None):
         return y
     return tail(y, d, noise, b, slopes, own=True)
-
-
-def _cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """`weight` in `dtype`."""
-    return weight if weight.dtype == dtype else derived(weight, f"{dtype}", lambda w: w.to(dtype))
 
 
 def _folded(weight: Tensor, styles: Tensor, d: Tensor | None) -> Tensor:
@@ -327,7 +322,7 @@ def modulated_conv2d_sg3(
         return scaled_correlate(x, w, before, after, padding)
     if x.shape[0] == 1 and not _recorded(x, w, s) and not kept(w) and x[0].numel() > w[0].numel():
         return _planes(x, (w * (before * after.t())[:, :, None, None]).to(x.dtype), padding)
-    y = _planes(x * before.to(x.dtype)[:, :, None, None], _cast(w, x.dtype), padding)
+    y = _planes(x * before.to(x.dtype)[:, :, None, None], rounded(w, x.dtype), padding)
     return y * after.to(x.dtype)[:, :, None, None]
 
 

@@ -123,11 +123,16 @@ def inputs_of(up: int) -> list[Tensor]:
     return [x, w, torch.rand(2, 32) + 0.5, torch.randn(32), torch.randn(8 * up, 8 * up)]
 
 
+def down_by_float32(inputs: list[Tensor]) -> Tensor:
+    return conv2d_resample(inputs[0], inputs[1], f=setup_filter([1, 3, 3, 1]), down=2, padding=1)
+
+
 # Without bends: rounding puts some values on the other side of one.
 LINEAR = {
     "same size": (layer_of(1, "linear", None), 1),
     "twice the size": (layer_of(2, "linear", None), 2),
     "half the size": (down, 1),
+    "half the size, weights in float32": (down_by_float32, 1),
 }
 
 
@@ -152,6 +157,30 @@ def test_gradients_to_second_order(make: Callable[[list[Tensor]], Tensor], up: i
     assert used.call_count >= 4
     for got, want in zip(found, wanted, strict=True):
         assert (got - want).norm() <= 0.02 * want.norm()
+
+
+@pytest.mark.parametrize(("make", "up"), LINEAR.values(), ids=LINEAR.keys())
+def test_gradients_to_second_order_without_matrix_units(make: Callable[[list[Tensor]], Tensor], up: int) -> None:
+    inputs = inputs_of(up)
+    with reference_paths():
+        wanted = derivatives(make, [t.float() for t in inputs])
+    with mock.patch.object(amx, "available", return_value="none"):
+        found = derivatives(make, inputs)
+    for got, want in zip(found, wanted, strict=True):
+        assert (got - want).norm() <= 0.03 * want.norm()
+
+
+@on_matrix_units
+def test_weights_in_float32_are_rounded_once_and_their_gradient_is_not() -> None:
+    torch.manual_seed(3)
+    x, w, gy = pictures(2, 64, 8, 16), torch.randn(32, 64, 3, 3), pictures(2, 32, 8, 16)
+    assert amx.correlate(x, w, 1, (1, 1)).equal(amx.correlate(x, w.bfloat16(), 1, (1, 1)))
+    size = (17, 33)
+    assert amx.scatter(gy, w, 2, (0, 0), size).equal(amx.scatter(gy, w.bfloat16(), 2, (0, 0), size))
+    gw = amx.weight_gradient(x, gy, 1, (1, 1), (3, 3), torch.float32)
+    assert gw.bfloat16().equal(amx.weight_gradient(x, gy, 1, (1, 1), (3, 3)))
+    want = torch.nn.grad.conv2d_weight(x.double(), w.shape, gy.double(), 1, (1, 1))
+    assert (gw - want).abs().max() <= 1e-6 * want.abs().max()
 
 
 @on_matrix_units
