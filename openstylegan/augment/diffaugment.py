@@ -7,14 +7,16 @@ functions are pure: what was drawn is an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from openstylegan.augment.base import Augment
 from openstylegan.errors import InputError
 from openstylegan.images import Images, map_images
+from openstylegan.ops.paths import fast, readable
 from openstylegan.randomness import BatchStream, NoiseSource
 
 TRANSLATION, CUTOUT = 0.125, 0.2
@@ -44,6 +46,8 @@ def largest_shift(size: int) -> int:
 
 def translation(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """y[h, w] = x[h + rows, w + columns], zero where that is outside; `rows` and `columns` [N], integers."""
+    if fast(x) and readable(x, rows, columns):
+        return _Shifted.apply(x, rows.tolist(), columns.tolist())
     n, _, h, w = x.shape
     along = [torch.arange(size, device=x.device)[None, :] + shift[:, None] for size, shift in ((h, rows), (w, columns))]
     inside = [((k >= 0) & (k < size)).to(x.dtype) for k, size in zip(along, (h, w), strict=True)]
@@ -51,6 +55,30 @@ def translation(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     which = torch.arange(n, device=x.device)[:, None, None]
     y = x[which, :, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
     return y * (inside[0][:, None, :, None] * inside[1][:, None, None, :])
+
+
+class _Shifted(Function):
+    """`translation` by lists of integers: rectangles are copied. Its gradient is the shift back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: list[int], columns: list[int]) -> Tensor:
+        ctx.back = [[-shift for shift in shifts] for shifts in (rows, columns)]
+        y = torch.zeros_like(x)
+        for n, (row, column) in enumerate(zip(rows, columns, strict=True)):
+            to_rows, from_rows = overlap(row, x.shape[2])
+            to_columns, from_columns = overlap(column, x.shape[3])
+            y[n, :, to_rows, to_columns] = x[n, :, from_rows, from_columns]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, None, None]:
+        return _Shifted.apply(gy, *ctx.back), None, None
+
+
+def overlap(shift: int, size: int) -> tuple[slice, slice]:
+    """Which k have k + `shift` within 0 to `size` - 1, and these k + `shift`."""
+    first, last = max(0, -shift), min(size, size - shift)
+    return slice(first, max(first, last)), slice(first + shift, max(first, last) + shift)
 
 
 def hole_size(size: int) -> int:

@@ -25,6 +25,7 @@ from openstylegan.features.efficientnet_lite import (
 from openstylegan.features.weights import WeightPolicy, locate
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.paths import fast
+from openstylegan.ops.pointwise import pointwise
 
 LAYERS = ((0, 1), (2,), (3, 4), (5, 6))
 """Which stages of blocks make up layer0 to layer3; their outputs have strides 4, 8, 16 and 32."""
@@ -46,6 +47,8 @@ class SameConv2d(nn.Conv2d):
         if stride > 1 and self.groups > 1 and x.dtype == torch.bfloat16 and fast(x):
             # In bfloat16 oneDNN takes the gradient of a strided depthwise convolution 15 to 200 times as long.
             return self.correlate(x.float(), weight.float(), None if bias is None else bias.float()).to(x.dtype)
+        if kernel == 1 and stride == 1 and bias is not None:
+            return pointwise(x, weight, bias)
         if stride == 1:
             return F.conv2d(x, weight, bias, padding=kernel // 2, groups=self.groups)
         if x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0:
@@ -71,6 +74,11 @@ def normalised(conv: SameConv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     return conv.correlate(x, weight, bias)
 
 
+def rectified(x: Tensor) -> Tensor:
+    """ReLU6 of x, which nobody else holds: over it where no gradient is recorded."""
+    return F.relu6(x, inplace=not (torch.is_grad_enabled() and x.requires_grad))
+
+
 def gain(norm: nn.BatchNorm2d) -> Tensor:
     """What a normalisation by running statistics multiplies each channel with."""
     assert norm.running_var is not None
@@ -86,7 +94,7 @@ class SeparableBlock(nn.Module):
         self.conv_pw, self.bn2 = SameConv2d(inputs, outputs), batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return normalised(self.conv_pw, self.bn2, F.relu6(normalised(self.conv_dw, self.bn1, x)))
+        return normalised(self.conv_pw, self.bn2, rectified(normalised(self.conv_dw, self.bn1, x)))
 
 
 class InvertedResidual(nn.Module):
@@ -101,8 +109,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(normalised(self.conv_pw, self.bn1, x))
-        y = F.relu6(normalised(self.conv_dw, self.bn2, y))
+        y = rectified(normalised(self.conv_pw, self.bn1, x))
+        y = rectified(normalised(self.conv_dw, self.bn2, y))
         y = normalised(self.conv_pwl, self.bn3, y)
         return x + y if self.residual else y
 
@@ -126,9 +134,9 @@ class StemAndBlocks(nn.Sequential):
     """layer0: the stem's convolution, normalisation and ReLU6, then blocks."""
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm, act, *blocks = self
+        conv, norm, _, *blocks = self
         assert isinstance(conv, SameConv2d) and isinstance(norm, nn.BatchNorm2d)
-        x = act(normalised(conv, norm, x))
+        x = rectified(normalised(conv, norm, x))
         for block in blocks:
             x = block(x)
         return x

@@ -21,8 +21,11 @@ from openstylegan.networks.spectral import (
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.norm_act import Act, norm_act, usable
 from openstylegan.ops.paths import fast
+from openstylegan.ops.tail import Slopes, tail
 
 MOMENTUM, EPSILON = 0.1, 1e-5
+SCALED = Slopes(1.0, 1.0, None)
+"""Of a `tail` that is a product."""
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -153,7 +156,8 @@ class SkipExcitation(nn.Module):
         )
 
     def forward(self, small: Tensor, large: Tensor) -> Tensor:
-        return large * self.main(small)
+        scale = self.main(small)
+        return tail(large, scale, None, None, SCALED, own=False) if fast(large) else large * scale
 
 
 def normalised_gated(conv: SpectralConv2d, norm: BatchNorm, x: Tensor, noise: Tensor | None) -> Tensor:

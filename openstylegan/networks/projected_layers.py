@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from openstylegan.networks.base import check_labels
 from openstylegan.networks.fastgan_layers import BatchNorm, NormedSequence
 from openstylegan.networks.layers import MinibatchStddev
-from openstylegan.networks.spectral import SpectralConv2d
+from openstylegan.networks.spectral import SpectralConv2d, in_dtype
+from openstylegan.ops.pointwise import pointwise
 
 WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 256, 32: 128, 64: 64, 128: 64, 256: 32, 512: 16, 1024: 8}
 """Channels of a small discriminator at a (nominal) side of its map."""
@@ -30,13 +31,14 @@ class Mix(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.bias is not None
-        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return pointwise(x, in_dtype(self.weight, x.dtype), in_dtype(self.bias, x.dtype))
 
 
 class FeatureFusion(nn.Module):
     """Maps (their sum, when there are two) enlarged twice and mixed across channels by a 1x1 convolution.
 
-    Bilinear with aligned corners. `expand` halves the channels.
+    Bilinear with aligned corners. `expand` halves the channels. The order does not matter, as each pixel's weights sum
+    to one, so channels are mixed first, where there are four times fewer pixels.
     """
 
     def __init__(self, channels: int, expand: bool = False):
@@ -45,7 +47,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         x = x if other is None else x + other
-        return self.out_conv(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True))
+        return F.interpolate(self.out_conv(x), scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class CrossChannel(nn.Module):
