@@ -24,9 +24,9 @@ PARTS = {
     "filtered_lrelu": ("filtered_lrelu",),
     "filtered_lrelu_pixels": ("filtered_lrelu_pixels",),
     "winograd": ("winograd",),
-    "channels_last": ("layouts", "resample", "tail"),
+    "channels_last": ("layouts", "resample", "tail", "power"),
     "amx": ("amx_convolution", "amx_weights", "amx_weight_gradient"),
-    "fastgan": ("phases", "norm_act"),
+    "fastgan": ("phases", "norm_act", "spectral"),
 }
 """By library, its sources. What StyleGAN2 needs is compiled in six seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")
