@@ -22,6 +22,7 @@ from openstylegan.ops.convolution import channels_last
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.gradients import correlate
 from openstylegan.ops.paths import fast
+from openstylegan.ops.spectral import spectral_weight, usable
 from openstylegan.ops.upsampled_conv import upsampled_conv2d
 
 EPSILON = 1e-12
@@ -94,12 +95,15 @@ class SpectralWeight(nn.Module):
         """The weight as [output channels, all else]."""
         return self.weight_orig.transpose(0, self.rows).flatten(1)
 
-    def weight(self) -> Tensor:
-        """weight_orig / sigma, after a step of power iteration in training mode."""
-        if self.training:
-            self.iterate()
-            return self.normalised(self.weight_orig)
-        return derived(self.weight_orig, "spectrally normalised", self.normalised)
+    def weight(self, dtype: torch.dtype | None = None) -> Tensor:
+        """weight_orig / sigma, in its own dtype or another one, after a step of power iteration in training mode."""
+        own, dtype = (self.weight_orig, self.weight_u, self.weight_v), dtype or self.weight_orig.dtype
+        if not self.training:
+            return in_dtype(derived(self.weight_orig, "spectrally normalised", self.normalised), dtype)
+        if self.rows == 0 and usable(*own, dtype):
+            return spectral_weight(*own, dtype)
+        self.iterate()
+        return in_dtype(self.normalised(self.weight_orig), dtype)
 
     def normalised(self, weight: Tensor) -> Tensor:
         """`weight` over sigma of the stored vectors."""
@@ -150,7 +154,7 @@ class SpectralConv2d(SpectralWeight):
         self.stride, self.padding, self.groups = stride, padding, groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolved(x, self.weight(), self.bias)
+        return self.convolved(x, self.weight(x.dtype), self.bias)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with another weight of this shape, in the dtype of x."""

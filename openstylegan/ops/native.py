@@ -26,7 +26,7 @@ PARTS = {
     "winograd": ("winograd",),
     "channels_last": ("layouts", "resample", "tail", "power"),
     "amx": ("amx_convolution", "amx_weights", "amx_weight_gradient"),
-    "fastgan": ("phases", "norm_act"),
+    "fastgan": ("phases", "norm_act", "spectral"),
 }
 """By library, its sources. What StyleGAN2 needs is compiled in six seconds, `filtered_lrelu` in eight."""
 COMPILERS = ("g++", "clang++", "c++")
