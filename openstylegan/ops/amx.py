@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from openstylegan.ops.amx_found import LIBRARY, available
-from openstylegan.ops.frozen import derived
+from openstylegan.ops.frozen import while_resting
 from openstylegan.ops.native import native
 from openstylegan.ops.paths import readable
 from openstylegan.ops.tail_compiled import limit
@@ -127,7 +127,7 @@ def correlate(x: Tensor, w: Tensor, stride: int, padding: tuple[int, int], ends:
     y = x.new_empty(x.shape[0], *sides, w.shape[0]).permute(0, 3, 1, 2)
     taps = [(ky, kx) for ky in range(kernel[0]) for kx in range(kernel[1])]
     phase = Taps((0, 0), 1, taps, [(ky - padding[0], kx - padding[1]) for ky, kx in taps])
-    packed = derived(w, "tiles", partial(_packed, phases=[phase], transposed=False))
+    packed = while_resting(w, "tiles", partial(_packed, phases=[phase], transposed=False))
     _convolve(x, y, packed, [phase], stride, ends)
     return y
 
@@ -141,7 +141,7 @@ def scatter(
     """
     x = gy.new_empty(gy.shape[0], *size, w.shape[1]).permute(0, 3, 1, 2)
     phases = list(_phases((w.shape[2], w.shape[3]), stride, padding))
-    packed = derived(w, f"tiles by {stride}, {padding}", partial(_packed, phases=phases, transposed=True))
+    packed = while_resting(w, f"tiles by {stride}, {padding}", partial(_packed, phases=phases, transposed=True))
     _convolve(gy, x, packed, phases, 1, ends)
     return x
 

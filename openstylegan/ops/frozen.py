@@ -20,6 +20,7 @@ from typing import Any
 from torch import Tensor, nn
 
 _CURRENT: ContextVar[FrozenWeights | None] = ContextVar("openstylegan_frozen_weights", default=None)
+_RESTING: ContextVar[RestingWeights | None] = ContextVar("openstylegan_resting_weights", default=None)
 
 
 class FrozenWeights:
@@ -69,3 +70,38 @@ def derived(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> T
     """`make(weight)`, made once for each `purpose` where `kept(weight)`."""
     current = _CURRENT.get()
     return current.derived(weight, purpose, make) if current is not None and current.keeps(weight) else make(weight)
+
+
+class RestingWeights:
+    """A context manager for training, around the passes between two moves of a player: it owns what `while_resting`
+    derived from parameters, trained ones too, of which nothing is recorded. A parameter that was written to is new.
+
+    A discriminator sees generated and real pictures, and goes back over both: half of its weights' orders are saved.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], tuple[Tensor, int, Tensor]] = {}
+        self._tokens: list[Token[RestingWeights | None]] = []
+
+    def __enter__(self) -> RestingWeights:
+        self._tokens.append(_RESTING.set(self))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _RESTING.reset(self._tokens.pop())
+        self._kept.clear()
+
+    def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """`make(weight)` of the first call for this `purpose` since `weight` was written to."""
+        found = self._kept.get((id(weight), purpose))
+        if found is None or found[1] != weight._version:
+            found = self._kept[id(weight), purpose] = (weight, weight._version, make(weight))
+        return found[2]
+
+
+def while_resting(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """`derived`, also of parameters with gradients inside `RestingWeights`: for what is made without recording."""
+    resting = _RESTING.get()
+    if resting is None or kept(weight) or not isinstance(weight, nn.Parameter):
+        return derived(weight, purpose, make)
+    return resting.derived(weight, purpose, make)

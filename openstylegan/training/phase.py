@@ -13,6 +13,7 @@ from openstylegan.distributed import all_reduce_flat
 from openstylegan.errors import InputError
 from openstylegan.losses import LossTerm
 from openstylegan.networks.base import Discriminator, Generator
+from openstylegan.ops.frozen import RestingWeights
 from openstylegan.training.forward_pass import Batch, ForwardPass, Moment, Recipe, Tally, cut
 from openstylegan.training.memory import attempt
 from openstylegan.training.players import Player
@@ -116,12 +117,13 @@ class Phase:
 
     def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], running: Running, several: bool) -> None:
         """Gradients of the micro-batches; where the batch has several, their sum."""
-        for forward_pass in passes:
-            with running.micro_batch():
-                loss = sum_terms(self.terms, forward_pass())
-                (loss * self.gain).backward()
-            if several:
-                self.player.add_gradients()
+        with RestingWeights():
+            for forward_pass in passes:
+                with running.micro_batch():
+                    loss = sum_terms(self.terms, forward_pass())
+                    (loss * self.gain).backward()
+                if several:
+                    self.player.add_gradients()
 
     def forward_pass(
         self,

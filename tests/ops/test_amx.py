@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from openstylegan.ops import amx, amx_found
 from openstylegan.ops.amx import Ends
 from openstylegan.ops.conv2d_resample import conv2d_resample
-from openstylegan.ops.frozen import FrozenWeights
+from openstylegan.ops.frozen import FrozenWeights, RestingWeights
 from openstylegan.ops.modulated_conv2d import modulated_conv2d_bias_act
 from openstylegan.ops.paths import reference_paths
 from openstylegan.ops.upfirdn2d import setup_filter
@@ -214,6 +214,26 @@ def test_kept_weights_are_packed_once() -> None:
         amx.scatter(x, w, 2, (0, 0), (17, 17))
         amx.scatter(x, w, 1, (1, 1), (8, 8))
     assert packed.call_count == 3
+
+
+@on_matrix_units
+def test_trained_weights_are_packed_once_a_phase() -> None:
+    x, w = pictures(2, 32, 8, 8), nn.Parameter(torch.randn(32, 32, 3, 3))
+
+    def gradients() -> list[Tensor]:
+        given = x.clone().requires_grad_()
+        y = conv2d_resample(conv2d_resample(given, w, padding=1), w, padding=1)
+        return list(torch.autograd.grad(y.float().square().sum(), (given, w)))
+
+    wanted = gradients()
+    with mock.patch.object(amx, "_packed", side_effect=amx._packed) as packed, RestingWeights():
+        found = gradients()
+        assert packed.call_count == 2
+        with torch.no_grad():
+            w.mul_(2)
+        gradients()
+        assert packed.call_count == 4
+    assert all(a.equal(b) for a, b in zip(found, wanted, strict=True))
 
 
 def test_other_convolutions_are_left_to_others() -> None:

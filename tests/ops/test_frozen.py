@@ -11,7 +11,7 @@ from torch import nn
 
 from openstylegan.networks.base import set_precision
 from openstylegan.networks.stylegan2 import StyleGAN2Generator
-from openstylegan.ops.frozen import FrozenWeights, derived, kept
+from openstylegan.ops.frozen import FrozenWeights, RestingWeights, derived, kept, while_resting
 
 
 def counted():
@@ -94,3 +94,29 @@ def test_several_threads_may_enter_at_once():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(4)))
+
+
+def test_resting_weights_are_derived_once_until_they_are_written_to():
+    make, calls = counted()
+    weight, resting = nn.Parameter(torch.ones(3)), RestingWeights()
+    while_resting(weight, "double", make)
+    with resting, torch.no_grad():
+        first = while_resting(weight, "double", make)
+        assert while_resting(weight, "double", make) is first
+        assert while_resting(weight, "other", make) is not first
+        weight.add_(1)
+        assert while_resting(weight, "double", make).tolist() == [4, 4, 4]
+        assert not kept(weight)
+    assert len(calls) == 4
+    with resting, torch.no_grad():
+        while_resting(weight, "double", make)
+    assert len(calls) == 5
+
+
+def test_what_is_no_parameter_does_not_rest():
+    make, calls = counted()
+    weight = torch.ones(3)
+    with RestingWeights():
+        while_resting(weight, "double", make)
+        while_resting(weight, "double", make)
+    assert len(calls) == 2
