@@ -136,4 +136,9 @@ _CPU_PATHS = (
         "the same on contiguous planes; where there is a compiler, 3x3 in float32 by Winograd F(4x4, 3x3) from 64 "
         "channels",
     ),
+    (
+        "batch norm, spectral norm",
+        "in training, where there is a compiler, a norm and its activation in two passes each way, a weight over its "
+        "spectral norm in three (float32, bfloat16)",
+    ),
 )
