@@ -2,7 +2,7 @@
 
     python benchmarks/viewer_latency.py [--resolution 64] [--seconds 6] [--json FILE]
 
-A StyleGAN2 of the demo's widths, at 64 px. Three measurements, wall time on this machine with nothing else running:
+A StyleGAN2 of demo-stylegan2's widths, at 64 px. Three measurements, wall time on this machine with nothing else running:
 
 * through Chromium: the psi slider is moved at every frame of the browser; from a change to the drawn canvas, as the
   page itself counts (a change that comes while a picture is drawn waits for it);
@@ -28,7 +28,7 @@ from viewing import Viewer, chromium, viewing
 
 from openstylegan.files import write_json
 from openstylegan.networks import GENERATORS
-from openstylegan.presets.demo import OPTIONS, make_config
+from openstylegan.presets.demo_stylegan2 import OPTIONS, make_config
 from openstylegan.registry import build
 from openstylegan.snapshot import write_snapshot
 
@@ -50,7 +50,7 @@ MOVE = """seconds => new Promise((resolve) => {
 
 
 def write_network(path: Path, resolution: int) -> None:
-    """An untrained generator of the demo's widths."""
+    """An untrained generator of demo-stylegan2's widths."""
     config = make_config(dataclasses.replace(OPTIONS, batch=16), "unused", resolution)
     options = {**config.generator.network.options, "c_dim": 0, "img_resolution": resolution, "img_channels": 3}
     component = dataclasses.replace(config.generator.network, options=options)
@@ -129,7 +129,7 @@ def main() -> None:
             page, first = through_browser(browser, viewer, arguments.seconds)
             socket = through_socket(viewer, arguments.seconds)
     result = {"page": page, "socket": socket, "first_picture_s": round(first - viewer.torch_at, 2)}
-    print(f"{arguments.resolution} px, the demo's widths, {os.cpu_count()} cores\n")
+    print(f"{arguments.resolution} px, the widths of demo-stylegan2, {os.cpu_count()} cores\n")
     print("| | pictures a second | median, ms | 95 %, ms |\n|---|---|---|---|")
     for name, found in (("slider to pixels, through Chromium", page), ("view to picture, plain client", socket)):
         print(f"| {name} | {found['frames_per_second']} | {found['p50_ms']} | {found['p95_ms']} |")

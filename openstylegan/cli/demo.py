@@ -37,6 +37,8 @@ def demo(
         Decides every random draw (0).
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
+    import torch
+
     from openstylegan.cli.train import begin, make_config
     from openstylegan.cli.train_arguments import TrainArguments
     from openstylegan.data.demo import demo_path
@@ -58,6 +60,8 @@ def demo(
         precision = "float32" if without_units() else "bfloat16"
         asked = dataclasses.replace(asked, data=data, cond=True, precision=precision)
     measure_reals(data)
+    if cfg == "demo":
+        torch.set_num_threads(1)  # its layers are too small to share: 38 images a second, 30 with two threads
     run = begin(asked, make_config(asked, asked.typed()))
     generate(run / BEST_SNAPSHOT, seeds=range(64), outdir=run / "generated", **drawn)
     curves = write_curves(run)
