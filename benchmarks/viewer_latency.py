@@ -2,7 +2,7 @@
 
     python benchmarks/viewer_latency.py [--resolution 64] [--seconds 6] [--json FILE]
 
-A StyleGAN2 of demo-stylegan2's widths, at 64 px. Three measurements, wall time on this machine with nothing else running:
+A StyleGAN2 of demo-stylegan2's widths, at 64 px. Three measurements, wall time, with nothing else running:
 
 * through Chromium: the psi slider is moved at every frame of the browser; from a change to the drawn canvas, as the
   page itself counts (a change that comes while a picture is drawn waits for it);
