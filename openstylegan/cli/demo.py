@@ -57,7 +57,7 @@ def demo(
     drawn: dict[str, Any] = {"trunc": 0.8}
     if cfg == "demo":
         data, drawn = by_groups(data), {"class_idx": "random"}
-        precision = "float32" if without_units() else "bfloat16"
+        precision: Literal["float32", "bfloat16"] = "float32" if without_units() else "bfloat16"
         asked = dataclasses.replace(asked, data=data, cond=True, precision=precision)
     measure_reals(data)
     if cfg == "demo":
