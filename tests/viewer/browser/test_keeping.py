@@ -99,6 +99,7 @@ def test_a_lost_server_is_said_and_found_again(desks: Callable[..., Any], shelf:
         desk.press("d")
         expected = moving.render(View(x=4.0, difference="image"), moving.make_pin(View(x=3.0))).image
         assert np.array_equal(desk.settled().picture()[:, :, :3], expected)
+        desk.page.close()  # before the server stops for good, of which the page would complain
         lost = [text for text in desk.complaints if "ERR_CONNECTION_REFUSED" in text or "WebSocket" in text]
         assert lost == desk.complaints
         desk.complaints.clear()
