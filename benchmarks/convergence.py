@@ -91,7 +91,7 @@ def fastgan_lite(data: str, size: int) -> TrainConfig:
 
 
 def projected_stylegan2(data: str, size: int) -> TrainConfig:
-    """The demo's StyleGAN2 generator, and small discriminators without batch normalisation."""
+    """The generator of demo-stylegan2, and small discriminators without batch normalisation."""
     generator = dataclasses.replace(stylegan2_ada(data, size).generator, lr=0.003)
     return projected(data, size, generator, 1e-3, 16, feature_side=64, norm=False)
 

@@ -12,8 +12,8 @@ from openstylegan.errors import InputError
 SCORE = "fd_efflite0"
 SIDE, GROUPS = 32, 128
 SPINS = "1000"
-"""How long threads wait awake for one another. Beside one busy program on two cores training is twice as fast so (55
-against 28 images a second), and a tenth slower alone (99 against 113)."""
+"""How long threads wait awake for one another. Beside one busy program on two cores demo-stylegan2 is twice as fast so
+(55 against 28 images a second), and a tenth slower alone (99 against 113)."""
 
 
 def demo(
@@ -61,7 +61,7 @@ def demo(
         asked = dataclasses.replace(asked, data=data, cond=True, precision=precision)
     measure_reals(data)
     if cfg == "demo":
-        torch.set_num_threads(1)  # its layers are too small to share: 38 images a second, 30 with two threads
+        torch.set_num_threads(1)  # its layers are too small to share: 40 images a second, 24 with two threads
     run = begin(asked, make_config(asked, asked.typed()))
     generate(run / BEST_SNAPSHOT, seeds=range(64), outdir=run / "generated", **drawn)
     curves = write_curves(run)
