@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from openstylegan.errors import InputError
 from openstylegan.ops.amx_found import LIBRARY, available
 from openstylegan.ops.frozen import while_resting
 from openstylegan.ops.native import native
@@ -120,10 +121,16 @@ def _fits(x: Tensor, other: Tensor, channels: Sequence[int], kernel: Sequence[in
 def correlate(x: Tensor, w: Tensor, stride: int, padding: tuple[int, int], ends: Ends = Ends()) -> Tensor:
     """`conv2d` of channels-last `x` [N, I, H, W] with `w` [O, I, kh, kw] between its `ends`.
 
-    x may have fewer than I channels, which are zero then, and its pixels room for more.
+    x may have fewer than I channels, which are zero then, and its pixels room for more. Raises `InputError` for a
+    kernel larger than the padded picture.
     """
     kernel = (w.shape[2], w.shape[3])
     sides = [(x.shape[2 + k] + 2 * padding[k] - kernel[k]) // stride + 1 for k in range(2)]
+    if min(sides) < 1:
+        raise InputError(
+            f"expected a kernel of at most {x.shape[2] + 2 * padding[0]} x {x.shape[3] + 2 * padding[1]} for "
+            f"x {list(x.shape)} and padding {list(padding)}, got {kernel[0]} x {kernel[1]}; pad more"
+        )
     y = x.new_empty(x.shape[0], *sides, w.shape[0]).permute(0, 3, 1, 2)
     taps = [(ky, kx) for ky in range(kernel[0]) for kx in range(kernel[1])]
     phase = Taps((0, 0), 1, taps, [(ky - padding[0], kx - padding[1]) for ky, kx in taps])

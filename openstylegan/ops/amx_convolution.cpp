@@ -303,6 +303,7 @@ static std::vector<Piece> pieces(const Convolution &c, const Layout &l, int thre
 extern "C" void amx_convolve(const Convolution *convolution, int threads) {
     const Convolution &c = *convolution;
     const Layout l(c);
+    if (!l.rows || !l.columns) return;
     const std::vector<Piece> all = pieces(c, l, threads);
     in_threads((int)all.size(), threads, [&](int begin, int end) {
         const Tiles tiles;

@@ -39,7 +39,8 @@ def layer(
     if up == 1:
         if not flip_weight or pad[0] != pad[1] or pad[2] != pad[3] or min(pad) < 0:
             return None
-        ends = _ends(styles, d, noise, b, slopes, len(weight))
+        sides = [x.shape[2 + k] + 2 * pad[2 - 2 * k] - weight.shape[2 + k] + 1 for k in range(2)]
+        ends = _ends(styles, d, noise, b, slopes, (len(x), len(weight), *sides))
         return None if ends is None else amx.correlate(channels_last(x), weight, 1, (pad[2], pad[0]), ends)
     if min(weight.shape[2:]) < up:
         return None
@@ -52,17 +53,26 @@ def layer(
 
 
 def _ends(
-    styles: Tensor, d: Tensor | None, noise: Tensor | None, b: Tensor | None, slopes: Slopes, outputs: int
+    styles: Tensor,
+    d: Tensor | None,
+    noise: Tensor | None,
+    b: Tensor | None,
+    slopes: Slopes,
+    size: tuple[int, ...],
 ) -> Ends | None:
-    """The gain joins everything that is added or multiplied. None for noise of unusual shape."""
+    """Around a result of `size` (N, O, H, W). The gain joins everything that is added or multiplied.
+
+    None for noise that has to be broadcast, or does not fit: the plain form says so.
+    """
     slope, gain, clamp = slopes
+    n, outputs, h, w = size
     if noise is not None:
-        if noise.ndim != 2 and (noise.ndim != 4 or noise.shape[1] != 1):
+        if noise.shape not in ((h, w), (1, 1, h, w), (n, 1, h, w)):
             return None
-        noise = (noise.float() * gain).reshape(-1, *noise.shape[-2:])
+        noise = (noise.float() * gain).reshape(-1, h, w)
     after = None
     if d is not None:
         after = d.float() * gain
     elif gain != 1:
-        after = torch.full((len(styles), outputs), gain)
+        after = torch.full((n, outputs), gain, dtype=torch.float32)
     return Ends(styles, after, None if b is None else b.float() * gain, noise, slope, clamp)

@@ -44,7 +44,9 @@ struct Layout {
                 margin = std::max(margin, std::max(-dx, p->columns + dx - valid));
             }
         }
-        pitch = valid + margin;  // the zeros left of a row are also those right of the row above
+        // The zeros left of a row are also those right of the row above; with more padding than the kernel spans, a
+        // row of results is longer than both together.
+        pitch = std::max(valid + margin, columns);
     }
     size_t pixels(int rows_) const { return (size_t)(rows_ + above + below) * pitch + margin + TILE; }
     size_t size(int rows_) const { return pixels(rows_) * BLOCK * pictures * blocks; }
