@@ -64,7 +64,8 @@ def usable(x: Tensor, weight: Tensor) -> bool:
 
 def norm_act(x: Tensor, weight: Tensor, bias: Tensor, eps: float, act: Act) -> tuple[Tensor, Tensor, Tensor]:
     """y, and the mean and the (biased) variance [C] of the batch, for `x` that is `usable`."""
-    return _NormAct.apply(x, weight, bias, eps, act)
+    # Copied out here, where it is recorded: gradients of the second order go back to x through what is kept.
+    return _NormAct.apply(x.contiguous(memory_format=torch.channels_last), weight, bias, eps, act)
 
 
 class _NormAct(Function):
@@ -72,7 +73,6 @@ class _NormAct(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, act: Act
     ) -> tuple[Tensor, Tensor, Tensor]:
-        x = x.contiguous(memory_format=torch.channels_last)
         mean, var = torch.empty_like(weight), torch.empty_like(weight)
         _call("norm_moments", x, act, first=mean, second=var)
         inverse = (var + eps).rsqrt()

@@ -110,7 +110,8 @@ extern "C" void spread_taps(const Taps *taps, int threads) {
 }
 
 template <class S> static void gather_some(const Taps &t, int begin, int end) {
-    const bool near = t.places[1] == 1 && t.of_output == 16;
+    bool near = t.of_output == 16;
+    for (int k = 0; k < 16; k++) near = near && t.places[k] == k;
     for (int number = begin; number < end; number++) {
         const int across = parts(t.inputs, WIDE), output = number / across * WIDE, first = number % across * WIDE;
         const int high = std::min(WIDE, t.outputs - output), count = std::min(WIDE, t.inputs - first);

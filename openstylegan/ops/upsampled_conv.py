@@ -52,7 +52,7 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     if few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
         y = upsampled_few_pixels(x, w)
         return y if b is None else y + b[:, None, None]
-    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, w, b)):
         y = _Upsampled.apply(x, w)
         return y if b is None else y + b[:, None, None]
     return _by_phases(x, w, b)
@@ -76,14 +76,14 @@ class _Upsampled(Function):
         x, w = ctx.saved_tensors
         needs = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and weight_gradients_wanted())
         if torch.is_grad_enabled():
-            return _recorded_gradients(x, w, gy, needs)
+            return _recorded_gradients(x, w.contiguous(), gy, needs)
         return _gradients(x, w.contiguous(), channels_last(gy), needs)
 
 
 def _by_phases(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x = channels_last(x)
     if amx.usable(x, w):
-        kernels = derived(w, "transposed", lambda w: transposed_kernels(w.contiguous()))
+        kernels = derived(w, "enlarging, transposed", lambda w: transposed_kernels(w.contiguous()))
         shift = None if b is None else b.float()
         return amx.scatter(x, kernels, *TRANSPOSED, (2 * x.shape[2], 2 * x.shape[3]), Ends(shift=shift))
     kernels = derived(w, "phases", lambda w: phase_kernels(w.contiguous()))

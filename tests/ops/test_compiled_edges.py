@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from openstylegan.errors import InputError
 from openstylegan.ops import amx
+from openstylegan.ops.conv2d_resample import conv2d_resample
+from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.ops.modulated_conv2d import modulated_conv2d, modulated_conv2d_bias_act
+from openstylegan.ops.native import native
+from openstylegan.ops.norm_act import Act, norm_act
+from openstylegan.ops.norm_act import usable as norm_act_usable
 from openstylegan.ops.paths import reference_paths
+from openstylegan.ops.phases import transposed_kernels_gradient
+from openstylegan.ops.upfirdn2d import setup_filter
+from openstylegan.ops.upsampled_conv import upsampled_conv2d, upsampled_conv2d_reference
 
 on_matrix_units = pytest.mark.skipif(bool(amx.available()), reason=f"no matrix units: {amx.available()}")
 
@@ -83,3 +93,66 @@ def test_another_default_type_changes_nothing() -> None:
         assert torch.equal(draw(), want)
     finally:
         torch.set_default_dtype(before)
+
+
+def test_second_order_of_a_norm_of_planes() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 16, 12, 12), torch.randn(16), torch.randn(16)
+    act = Act(gated=False, slope=0.2)
+
+    def second_order(norm: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Tensor:
+        given = x.to(dtype).requires_grad_()
+        (first,) = torch.autograd.grad(norm(given).pow(3).sum(), given, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), given)[0]
+
+    assert norm_act_usable(x, weight) == (native("fastgan").loaded is not None)
+    if not norm_act_usable(x, weight):
+        pytest.skip("no compiler")
+    got = second_order(lambda t: norm_act(t, weight, bias, 1e-5, act)[0], torch.float32)
+    in_double = (None, None, weight.double(), bias.double(), True, 0.0, 1e-5)
+    assert near(got, second_order(lambda t: act(F.batch_norm(t, *in_double)), torch.float64), 1e-4)
+
+
+def test_second_order_of_an_enlarging_convolution_with_channels_last_weights() -> None:
+    torch.manual_seed(0)
+    w = pictures(16, 16, 3, 3)
+    x, v = torch.randn(1, 16, 4, 4), torch.randn(1, 16, 8, 8)
+
+    def second_order(convolve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        given = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(convolve(given, w).pow(2), given, v, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), given)[0]
+
+    assert near(second_order(upsampled_conv2d), second_order(upsampled_conv2d_reference), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_bias_is_trained_beside_frozen_weights(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, w = pictures(2, 32, 8, 8, dtype=dtype), torch.randn(32, 32, 3, 3).to(dtype)
+    b, v = torch.randn(32, dtype=dtype, requires_grad=True), torch.randn(2, 32, 16, 16).to(dtype)
+    (gb,) = torch.autograd.grad(upsampled_conv2d(x, w, b), b, v)
+    assert near(gb, v.double().sum([0, 2, 3]), 2**-7)
+
+
+@on_matrix_units
+def test_what_is_derived_for_one_op_is_not_taken_by_another() -> None:
+    torch.manual_seed(0)
+    w = nn.Parameter(torch.randn(32, 32, 3, 3), requires_grad=False)
+    x = pictures(2, 32, 8, 8, dtype=torch.bfloat16)
+    f = setup_filter([1, 3, 3, 1])
+    with torch.no_grad():
+        want = conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
+        with FrozenWeights():
+            upsampled_conv2d(x, w)
+            assert torch.equal(conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False), want)
+
+
+def test_taps_beside_each_other_in_another_order() -> None:
+    torch.manual_seed(0)
+    g = torch.randn(3, 2, 4, 4)
+    turned = torch.randn(3, 4, 2, 4).transpose(1, 2)
+    apart = torch.randn(4, 96).as_strided((3, 2, 4, 4), (32, 16, 96, 1))
+    for given in (g, turned, apart):
+        want = transposed_kernels_gradient(given.double())
+        assert near(transposed_kernels_gradient(given), want, 1e-6)
