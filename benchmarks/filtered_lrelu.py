@@ -21,7 +21,6 @@ from torch import Tensor
 
 from openstylegan.networks.stylegan3 import AliasFreeLayer, StyleGAN3Generator
 from openstylegan.ops import (
-    alias_free_amx,
     filtered_lrelu_compiled,
     filtered_lrelu_pixels,
     layouts,
@@ -76,10 +75,16 @@ def products() -> AbstractContextManager[object]:
 @contextmanager
 def without_compiler() -> Iterator[None]:
     """What is where there is no compiler."""
-    modules = (filtered_lrelu_compiled, layouts, resample_compiled, tail_compiled, winograd_planes)
+    modules = (
+        filtered_lrelu_compiled,
+        filtered_lrelu_pixels,
+        layouts,
+        resample_compiled,
+        tail_compiled,
+        winograd_planes,
+    )
     with ExitStack() as stack:
-        for module in (alias_free_amx, filtered_lrelu_pixels):
-            stack.enter_context(mock.patch.object(module, "halves_available", return_value=False))
+        stack.enter_context(mock.patch.object(filtered_lrelu_pixels, "halves_available", return_value=False))
         for module in modules:
             stack.enter_context(mock.patch.object(module, "native", return_value=Native(None, "switched off")))
         yield

@@ -11,8 +11,8 @@ from openstylegan.ops.native import native
 
 LIBRARY = "amx"
 """Of `native.PARTS`: compiled only where the processor has the units."""
-HALVES = "filtered_lrelu_pixels"
-"""Likewise: needs half precision (AVX-512 FP16) beside them."""
+PIXELS = "filtered_lrelu_pixels"
+"""Of `native.PARTS`: computes in half precision too where the processor does (AVX-512 FP16)."""
 
 
 def without_units() -> str:
@@ -41,5 +41,5 @@ def halves_available() -> bool:
     """Whether half precision can be used beside the matrix units: the processor has it, and the compiler knows it."""
     if available():
         return False
-    library = native(HALVES).loaded
-    return library is not None and library.filtered_lrelu_pixels_works() == 1
+    library = native(PIXELS).loaded
+    return library is not None and library.filtered_lrelu_pixels_has_halves() == 1

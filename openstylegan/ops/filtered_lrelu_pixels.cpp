@@ -1,8 +1,8 @@
-// filtered_lrelu of channels-last bfloat16 pictures in one pass, in half precision; see filtered_lrelu_pixels.py.
+// filtered_lrelu of channels-last pictures in one pass; see filtered_lrelu_pixels.py.
 //
-// A vector is 32 channels of a pixel, so every tap is a whole vector and nothing is shifted or dealt out. From six rows
-// of x come `up` oversampled ones; each is filtered down along x at once, and so kept until the rows it ends in are
-// made. Filters down are sums of `rank` separable ones. Numbers are SCALE times what they stand for.
+// A vector is some channels of a pixel, so every tap is a whole vector and nothing is shifted or dealt out. From six
+// rows of x come `up` oversampled ones; each is filtered down along x at once, and so kept until the rows it ends in
+// are made. Filters down are sums of `rank` separable ones.
 
 #include "filtered_lrelu_pixels.h"
 
@@ -12,17 +12,15 @@ struct Job {
     int up, pad_y, pad_x, rank;
     float slope, clamp;  // clamp < 0: none
     float reach, most;   // oversampled values are at most `reach` |x|; above `most`, |x| SCALE may overflow
-    const uint16_t *x;
-    uint16_t *y;
+    const void *x;
+    void *y;
     const float *bias;               // [channels], filled up with zeros to whole vectors
     const float *up_y, *up_x;        // [up][6], by phase
     const float *down_y, *down_x;    // [rank][12], [rank][6]: the other half mirrors it
     uint8_t *beyond;                 // [samples], set where |x| is larger than `most`
 };
 
-#ifdef HAS_HALVES
-
-// Some blocks of 32 channels of some columns and rows of a result.
+// Some blocks of LINE channels of some columns and rows of a result.
 struct Part {
     int sample, block, blocks, left, right, top, bottom;
 };
@@ -32,25 +30,31 @@ static int pixels_of(int columns, int up) { return whole((2 * columns + DOWN_TAP
 // How the work is cut: so many columns, and blocks of channels whose rows all stay in the second cache.
 struct Cut {
     int columns, blocks;
-    explicit Cut(const Job &job) {
-        const int all = (job.channels + LINE - 1) / LINE;
+    Cut(const Job &job, int line, int bytes) {
+        const int all = (job.channels + line - 1) / line;
         const int widest = std::max(TILE / 2, std::min(TILE, TILE * 4 / (std::min(all, 8) * job.rank)));
         const int tiles = (job.columns + widest - 1) / widest;
         columns = (job.columns + tiles - 1) / tiles;
         const int ring = (AHEAD + job.up) * job.rank * whole(columns, TOGETHER);
         const int pixels = ROWS_OF_X * pixels_of(columns, job.up) + ring;
-        const int most = std::max(1, CACHE / (pixels * LINE * 2)), times = (all + most - 1) / most;
+        const int most = std::max(1, CACHE / (pixels * line * bytes)), times = (all + most - 1) / most;
         blocks = (all + times - 1) / times;
     }
 };
 
 // The memory of one thread, and what it does with a part. Group g of oversampled rows (and of pixels of a row) are the
 // `up` ones that are made of the rows g + 1 .. g + 6 of x; the first of them is number pad + up g + 1.
-struct Worker {
+template <class K>
+struct Worker : Passes<K> {
+    typedef Passes<K> Does;
+    typedef typename K::Value Value;
+    typedef typename K::Given Given;
+    static const int LINE = K::LINE;
+
     const Job &job;
     const int kept, of_ring;
-    Rows x, middle, high, ring, nothing;
-    std::vector<int> down_y;
+    Rows<K> x, middle, high, ring, nothing;
+    std::vector<typename K::Weight> down_y;
     std::vector<float> largest;
     Part part = {};
     int first = 0, pixels = 0, groups = 0, shift = 0, loaded = 0, made = 0;
@@ -62,78 +66,77 @@ struct Worker {
           high(1, pixels_of(cut.columns, job.up) * job.up + 2 * TOGETHER + DOWN_TAPS),
           ring(cut.blocks * of_ring, whole(cut.columns, TOGETHER)), nothing(1, pixels_of(cut.columns, job.up)),
           largest(cut.blocks * ROWS_OF_X) {
-        for (int k = 0; k < job.rank * DOWN_TAPS; k++) {
-            const _Float16 v = (_Float16)job.down_y[k % job.rank * DOWN_TAPS + k / job.rank];
-            uint16_t bits;
-            std::memcpy(&bits, &v, 2);
-            down_y.push_back((int)((uint32_t)bits << 16 | bits));
-        }
+        for (int k = 0; k < job.rank * DOWN_TAPS; k++)
+            down_y.push_back(K::weight(job.down_y[k % job.rank * DOWN_TAPS + k / job.rank]));
     }
 
     int slot(int block, int row) const { return block * ROWS_OF_X + row % ROWS_OF_X; }
 
-    uint16_t *result(int row, int column, int block) const {
+    Given *result(int row, int column, int block) const {
         const size_t pixel = ((size_t)part.sample * job.rows + row) * job.columns + column;
-        return job.y + pixel * job.out_pitch + (part.block + block) * LINE;
+        return (Given *)job.y + pixel * job.out_pitch + (part.block + block) * LINE;
     }
 
     // Columns of a row of x that are there, and how many.
-    Fetch given(int row, int block) const {
+    typename Does::Fetch given(int row, int block) const {
         const int begin = std::max(0, first), end = std::min(first + pixels, job.width);
         const size_t pixel = ((size_t)part.sample * job.height + row) * job.width + begin;
-        return {job.x + pixel * job.pitch + (part.block + block) * LINE, std::max(0, end - begin), (size_t)job.pitch};
+        const Given *from = (const Given *)job.x + pixel * job.pitch + (part.block + block) * LINE;
+        return {from, std::max(0, end - begin), (size_t)job.pitch};
     }
 
     // Reads a row of x, pixel by pixel as it lies in memory.
     void load(int row) {
         for (int b = 0; b < part.blocks; b++) {
             const int left = job.channels - (part.block + b) * LINE;
-            const __mmask32 mask = left >= LINE ? ~(__mmask32)0 : ((__mmask32)1 << left) - 1;
-            const float *bias = job.bias + (part.block + b) * LINE;
-            const __m512 scale = _mm512_set1_ps(SCALE);
-            const __m512 low = _mm512_loadu_ps(bias) * scale, high = _mm512_loadu_ps(bias + 16) * scale;
-            halves most = all(0);
-            const Fetch from = given(row, b);
-            _Float16 *out = x(slot(b, row)) + std::max(0, -first) * LINE;
+            const typename K::Bias bias(job.bias + (part.block + b) * LINE);
+            typename K::Vector most = K::all(0);
+            const typename Does::Fetch from = given(row, b);
+            Value *out = x(slot(b, row)) + std::max(0, -first) * LINE;
             for (int k = 0; k < from.count; k++) {
-                const halves v = widened(_mm512_maskz_loadu_epi16(mask, from.from + k * from.step), low, high);
-                most = _mm512_max_ph(_mm512_abs_ph(v), most);  // of NaN and a number the second: NaN does not count
-                put(v, out, k);
+                const typename K::Vector v = K::given(from.from + k * from.step, left, bias);
+                most = K::largest(most, v);
+                Does::put(v, out, k);
             }
-            largest[slot(b, row)] = (float)_mm512_reduce_max_ph(most);
+            largest[slot(b, row)] = K::largest(most);
             fits = fits && largest[slot(b, row)] <= job.most;
         }
     }
 
     template <int UP>
-    void bend_row(const _Float16 *row, bool clamped) {
-        const float clamp = job.clamp * SCALE;
+    void bend_row(const Value *row, bool clamped) {
+        const float clamp = job.clamp * K::SCALE;
         for (int phase = 0; phase < UP; phase += 2) {
             const float *weights = job.up_x + phase * UP_TAPS;
-            _Float16 *to = high(0) + phase * LINE;
-            clamped ? up_along_x<UP, true>(row, weights, groups, job.slope, clamp, to)
-                    : up_along_x<UP, false>(row, weights, groups, job.slope, clamp, to);
+            Value *to = high(0) + phase * LINE;
+            clamped ? Does::template up_along_x<UP, true>(row, weights, groups, job.slope, clamp, to)
+                    : Does::template up_along_x<UP, false>(row, weights, groups, job.slope, clamp, to);
         }
     }
 
     void keep_row(int block, int number) {
-        _Float16 *out[MOST_RANK];
+        Value *out[MOST_RANK];
         for (int r = 0; r < job.rank; r++) out[r] = ring(block * of_ring + number % kept * job.rank + r);
-        const _Float16 *row = high(0) + shift * LINE;
+        const Value *row = high(0) + shift * LINE;
         const int columns = whole(part.right - part.left, TOGETHER);
         // Two rows complete one of the result: where it will go, half of it with each of them.
         const int y = (number - DOWN_TAPS + 2) / 2, half = (part.right - part.left) / 2;
-        Fetch next = {nullptr, y >= part.top && y < part.bottom ? half : 0, (size_t)job.out_pitch};
+        typename Does::Fetch next = {nullptr, y >= part.top && y < part.bottom ? half : 0, (size_t)job.out_pitch};
         next.from = result(y, part.left + number % 2 * half, block);
-        if (job.rank == 1) return down_along_x<1>(row, job.down_x, columns, next, out);
-        if (job.rank == 2) return down_along_x<2>(row, job.down_x, columns, next, out);
-        if (job.rank == 3) return down_along_x<3>(row, job.down_x, columns, next, out);
-        down_along_x<4>(row, job.down_x, columns, next, out);
+        for (int r = 0; r < job.rank;) {
+            const int left = job.rank - r, many = left > 4 ? 3 : left;
+            const float *weights = job.down_x + r * DOWN_TAPS / 2;
+            if (many == 1) Does::template down_along_x<1>(row, weights, columns, next, out + r);
+            if (many == 2) Does::template down_along_x<2>(row, weights, columns, next, out + r);
+            if (many == 3) Does::template down_along_x<3>(row, weights, columns, next, out + r);
+            if (many == 4) Does::template down_along_x<4>(row, weights, columns, next, out + r);
+            r += many, next.count = 0;
+        }
     }
 
     // Makes a group of oversampled rows of a block, those of `begin .. end - 1`.
     void make(int block, int group, int begin, int end) {
-        const _Float16 *rows[UP_TAPS];
+        const Value *rows[UP_TAPS];
         float most = 0;
         for (int k = 0; k < UP_TAPS; k++) {
             const int r = group + 1 + k;
@@ -141,11 +144,11 @@ struct Worker {
             rows[k] = there ? x(slot(block, r)) : nothing(0);
             if (there) most = std::max(most, largest[slot(block, r)]);
         }
-        const bool clamped = job.clamp >= 0 && most * job.reach >= job.clamp * SCALE;
+        const bool clamped = job.clamp >= 0 && most * job.reach >= job.clamp * K::SCALE;
         for (int phase = 0; phase < job.up; phase += 2) {
-            _Float16 *const out[2] = {middle(0), middle(1)};
+            Value *const out[2] = {middle(0), middle(1)};
             const bool fetches = phase == 0 && loaded < job.height;
-            up_along_y(rows, job.up_y + phase * UP_TAPS, pixels, fetches ? given(loaded, block) : Fetch{}, out);
+            Does::up_along_y(rows, job.up_y + phase * UP_TAPS, pixels, fetches ? given(loaded, block) : typename Does::Fetch{}, out);
             for (int j = 0; j < 2; j++) {
                 const int number = job.pad_y + job.up * group + 1 + phase + j;
                 if (number < begin || number >= end) continue;
@@ -156,19 +159,19 @@ struct Worker {
     }
 
     // The results from `row` on, TOGETHER rows, pixel by pixel as they lie in memory.
-    template <int RANK>
     void finish(int row, int end) {
-        std::vector<const _Float16 *> lines(part.blocks * AHEAD * RANK);
+        const int of_block = AHEAD * job.rank;
+        std::vector<const Value *> lines(part.blocks * of_block);
         for (int b = 0; b < part.blocks; b++)
-            for (int i = 0; i < AHEAD * RANK; i++) {
-                const int number = std::min(2 * row + i / RANK, end - 1);  // beyond are those of results left out
-                lines[b * AHEAD * RANK + i] = ring(b * of_ring + number % kept * RANK + i % RANK);
+            for (int i = 0; i < of_block; i++) {
+                const int number = std::min(2 * row + i / job.rank, end - 1);  // beyond are those of results left out
+                lines[b * of_block + i] = ring(b * of_ring + number % kept * job.rank + i % job.rank);
             }
         const size_t of_column = job.out_pitch, of_row = of_column * job.columns;
         const int rows = std::min(TOGETHER, part.bottom - row), columns = part.right - part.left;
         for (int c = 0; c < columns; c += TOGETHER)
             for (int b = 0; b < part.blocks; b++)
-                down_along_y<RANK>(lines.data() + b * AHEAD * RANK, down_y.data(), c, rows, columns - c,
+                Does::down_along_y(lines.data() + b * of_block, down_y.data(), job.rank, c, rows, columns - c,
                                    result(row, part.left + c, b), of_row, of_column);
     }
 
@@ -178,7 +181,7 @@ struct Worker {
         const int group = floor_div(left, job.up);
         first = group + 1, shift = left - job.up * group;
         groups = whole(floor_div(right, job.up) - group + 1, TOGETHER), pixels = groups + UP_TAPS - 1;
-        std::memset(x(0), 0, x.length * ROWS_OF_X * part.blocks * sizeof(_Float16));
+        std::memset(x(0), 0, x.length * ROWS_OF_X * part.blocks * sizeof(Value));
         made = floor_div(2 * part.top - job.pad_y - 1, job.up);
         loaded = std::max(0, made + 1);
     }
@@ -193,18 +196,15 @@ struct Worker {
                 for (; loaded <= std::min(made + UP_TAPS, job.height - 1); loaded++) load(loaded);
                 for (int b = 0; b < part.blocks; b++) make(b, made, begin, end);
             }
-            if (job.rank == 1) finish<1>(row, end);
-            if (job.rank == 2) finish<2>(row, end);
-            if (job.rank == 3) finish<3>(row, end);
-            if (job.rank == 4) finish<4>(row, end);
+            finish(row, end);
         }
         return fits;
     }
 };
 
 // All parts, at least one a thread.
-static std::vector<Part> parts(const Job &job, const Cut &cut, int threads) {
-    const int blocks = (job.channels + LINE - 1) / LINE, tiles = (job.columns + cut.columns - 1) / cut.columns;
+static std::vector<Part> parts(const Job &job, const Cut &cut, int line, int threads) {
+    const int blocks = (job.channels + line - 1) / line, tiles = (job.columns + cut.columns - 1) / cut.columns;
     const int count = job.samples * tiles * ((blocks + cut.blocks - 1) / cut.blocks);
     const int bands = std::min((threads + count - 1) / count, (job.rows + TOGETHER - 1) / TOGETHER);
     const int rows = whole((job.rows + bands - 1) / bands, TOGETHER);
@@ -218,23 +218,29 @@ static std::vector<Part> parts(const Job &job, const Cut &cut, int threads) {
     return found;
 }
 
-extern "C" void filtered_lrelu_pixels(const Job *job, int threads) {
-    const Cut cut(*job);
-    const std::vector<Part> all = parts(*job, cut, threads);
+template <class K>
+static void work(const Job &job, int threads) {
+    const Cut cut(job, K::LINE, sizeof(typename K::Value));
+    const std::vector<Part> all = parts(job, cut, K::LINE, threads);
     in_threads((int)all.size(), threads, [&](int begin, int end) {
-        Worker worker(*job, cut);
+        Worker<K> worker(job, cut);
         for (int k = begin; k < end; k++) {
             worker.fits = true;
-            if (!worker.run(all[k])) __atomic_store_n(job->beyond + all[k].sample, 1, __ATOMIC_RELAXED);
+            if (!worker.run(all[k])) __atomic_store_n(job.beyond + all[k].sample, 1, __ATOMIC_RELAXED);
         }
     });
 }
 
-extern "C" int filtered_lrelu_pixels_works() { return 1; }
+extern "C" void filtered_lrelu_pixels_of_floats(const Job *job, int threads) { work<Singles>(*job, threads); }
+
+#ifdef HAS_HALVES
+
+extern "C" void filtered_lrelu_pixels_of_halves(const Job *job, int threads) { work<Halves>(*job, threads); }
+extern "C" int filtered_lrelu_pixels_has_halves() { return 1; }
 
 #else
 
-extern "C" void filtered_lrelu_pixels(const Job *, int) {}
-extern "C" int filtered_lrelu_pixels_works() { return 0; }
+extern "C" void filtered_lrelu_pixels_of_halves(const Job *, int) {}
+extern "C" int filtered_lrelu_pixels_has_halves() { return 0; }
 
 #endif

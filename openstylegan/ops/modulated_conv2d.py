@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from openstylegan.errors import InputError
-from openstylegan.ops import alias_free_amx, winograd_planes
+from openstylegan.ops import alias_free_pixels, winograd_planes
 from openstylegan.ops.amx_layer import layer as amx_layer
 from openstylegan.ops.arguments import Padding, check_images
 from openstylegan.ops.bias_act import bias_act, check_bias_act
@@ -284,8 +284,8 @@ def modulated_conv2d_sg3(
         return modulated_conv2d_sg3_reference(x, w, s, demodulate, padding, input_gain)
     check_modulation(x, w, s)
     before, after = _sg3_scales(w, s, demodulate, input_gain)
-    if not _recorded(x, w, s, input_gain) and alias_free_amx.usable(x, w, padding):
-        return alias_free_amx.scaled_correlate(x, w, before, after, padding)
+    if not _recorded(x, w, s, input_gain) and alias_free_pixels.usable(x, w, padding):
+        return alias_free_pixels.scaled_correlate(x, w, before, after, padding)
     if tuple(w.shape[2:]) == (1, 1) and padding == 0:
         if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
             return _products_a_sample(x, w, before, after)
