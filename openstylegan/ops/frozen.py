@@ -5,8 +5,9 @@
         with weights:
             images = G(z)
 
-Kept are only the derivations of parameters that need no gradient, while the block is entered; whoever changes such a
-parameter begins with a new `FrozenWeights`. Measured on one core, a StyleGAN2 generator of 256 px at batch 1, float32:
+Kept are only the derivations of parameters that need no gradient, while the block is entered. Where one of them was
+written to or moved, everything is derived anew; but writing to its `.data`, or by a fused optimizer, leaves no trace:
+then begin with a new `FrozenWeights`. Measured on one core, a StyleGAN2 generator of 256 px at batch 1, float32:
 350 to 390 CPU-ms with, 450 without (with 512 channels, most of the rest is spent on weights).
 """
 
@@ -17,10 +18,18 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _CURRENT: ContextVar[FrozenWeights | None] = ContextVar("openstylegan_frozen_weights", default=None)
 _RESTING: ContextVar[RestingWeights | None] = ContextVar("openstylegan_resting_weights", default=None)
+
+State = tuple[int, torch.dtype, torch.device]
+
+
+def state_of(weight: Tensor) -> State:
+    """What is another when `weight` was written to, or changed its type or device. Inference tensors count nothing."""
+    return (0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
 
 
 class FrozenWeights:
@@ -33,8 +42,9 @@ class FrozenWeights:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+        self._kept: dict[tuple[int, str], tuple[Tensor, State, Tensor]] = {}
         self._results: set[int] = set()
+        self._lock = threading.Lock()
         self._here = threading.local()
 
     def __enter__(self) -> FrozenWeights:
@@ -51,13 +61,23 @@ class FrozenWeights:
         return (isinstance(weight, nn.Parameter) and not weight.requires_grad) or id(weight) in self._results
 
     def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make(weight)` of the first call for this `purpose`."""
-        found = self._kept.get((id(weight), purpose))
-        if found is None:
+        """`make(weight)` of the first call for this `purpose`, of whichever thread, since `weight` was written to."""
+        key, state = (id(weight), purpose), state_of(weight)
+        found = self._kept.get(key)
+        if found is None or found[1] != state:
             # The weight is held beside the result, so that its id cannot be given to another tensor.
-            found = self._kept[id(weight), purpose] = (weight, make(weight))
-            self._results.add(id(found[1]))
-        return found[1]
+            made = (weight, state, make(weight))
+            with self._lock:
+                found = self._kept.get(key)
+                if found is not None and found[1] != state:
+                    # What was derived from the old result goes with it, for the id of that may be used again.
+                    self._kept.clear()
+                    self._results.clear()
+                    found = None
+                if found is None:
+                    found = self._kept[key] = made
+                    self._results.add(id(made[2]))
+        return found[2]
 
 
 def kept(weight: Tensor) -> bool:
@@ -74,13 +94,14 @@ def derived(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> T
 
 class RestingWeights:
     """A context manager for training, around the passes between two moves of a player: it owns what `while_resting`
-    derived from parameters, trained ones too, of which nothing is recorded. A parameter that was written to is new.
+    derived from parameters, trained ones too, of which nothing is recorded. A parameter that was written to is new
+    (fused optimizers leave no trace: the move comes after the block).
 
     A discriminator sees generated and real pictures, and goes back over both: half of its weights' orders are saved.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], tuple[Tensor, int, Tensor]] = {}
+        self._kept: dict[tuple[int, str], tuple[Tensor, State, Tensor]] = {}
         self._tokens: list[Token[RestingWeights | None]] = []
 
     def __enter__(self) -> RestingWeights:
@@ -93,9 +114,10 @@ class RestingWeights:
 
     def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         """`make(weight)` of the first call for this `purpose` since `weight` was written to."""
+        state = state_of(weight)
         found = self._kept.get((id(weight), purpose))
-        if found is None or found[1] != weight._version:
-            found = self._kept[id(weight), purpose] = (weight, weight._version, make(weight))
+        if found is None or found[1] != state:
+            found = self._kept[id(weight), purpose] = (weight, state, make(weight))
         return found[2]
 
 

@@ -96,6 +96,62 @@ def test_several_threads_may_enter_at_once():
         assert all(pool.map(work, range(4)))
 
 
+def test_threads_that_derive_at_once_get_the_same():
+    weight, weights, barrier = nn.Parameter(torch.ones(3), requires_grad=False), FrozenWeights(), Barrier(2)
+    made = []
+
+    def make(w):
+        result = w * 2
+        made.append(result)
+        barrier.wait(10)
+        return result
+
+    def work(_: int) -> torch.Tensor:
+        with weights:
+            return derived(weight, "double", make)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(work, range(2))
+    assert first is second
+    with weights:
+        # The other result is let go, and its id may be that of any tensor later.
+        assert sum(kept(result) for result in made) == 1
+
+
+WRITES = {
+    "copied to": lambda layer: layer.weight.copy_(torch.full((2, 2), 5.0)),
+    "loaded": lambda layer: layer.load_state_dict({"weight": torch.full((2, 2), 5.0)}),
+    "averaged": lambda layer: torch._foreach_lerp_([layer.weight], [torch.full((2, 2), 5.0)], 1.0),
+    "converted": lambda layer: layer.double(),
+}
+
+
+@pytest.mark.parametrize("change", WRITES.values(), ids=WRITES.keys())
+def test_frozen_weights_that_change_are_derived_anew(change):
+    layer, weights = nn.Linear(2, 2, bias=False).requires_grad_(False), FrozenWeights()
+    make = counted()[0]
+
+    def draw():
+        with weights:
+            return derived(derived(layer.weight, "double", make), "again", make)
+
+    before = draw()
+    assert draw() is before
+    with torch.no_grad():
+        change(layer)
+    after = draw()
+    assert torch.equal(after, layer.weight * 4)
+    assert after.dtype == layer.weight.dtype
+    assert draw() is after
+
+
+def test_parameters_made_in_inference_mode_are_kept():
+    make, weights = counted()[0], FrozenWeights()
+    with torch.inference_mode(), weights:
+        weight = nn.Parameter(torch.ones(3), requires_grad=False)
+        assert derived(weight, "double", make) is derived(weight, "double", make)
+
+
 def test_resting_weights_are_derived_once_until_they_are_written_to():
     make, calls = counted()
     weight, resting = nn.Parameter(torch.ones(3)), RestingWeights()
