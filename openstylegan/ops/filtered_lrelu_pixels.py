@@ -121,7 +121,7 @@ def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, s
     high = [side * setting.up + sum(setting.pad[k : k + 2]) - UP_TAPS * setting.up + 1 for side, k in ((h, 2), (w, 0))]
     rows, columns = ((side - DOWN_TAPS) // 2 + 1 for side in high)
     y = room(n, c, rows, columns, x)
-    bias = torch.zeros(y.shape[1])
+    bias = torch.zeros(y.shape[1], dtype=torch.float32)
     if b is not None:
         bias[:c] = b.detach()
     beyond = torch.zeros(n, dtype=torch.uint8)

@@ -96,7 +96,7 @@ def _steps(x: Tensor, fu: Tensor | None, fd: Tensor | None, setting: Setting) ->
 def _tables(f: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [ranks, taps] along x and along y of which the filter is the sum of outer products; float32."""
     if f is None:
-        one = torch.ones((1, 1), device=x.device)
+        one = torch.ones((1, 1), dtype=torch.float32, device=x.device)
         return one, one
     taps = f.detach().to(x.device, torch.float32).contiguous()
     return (taps[None], taps[None]) if taps.ndim == 1 else _folded(taps)
