@@ -39,9 +39,9 @@ CONFIGS = {
 }
 
 
-def generator(config: str, side: int = 256) -> StyleGAN3Generator:
+def generator(config: str, side: int = 256, num_fp16_res: int = 4) -> StyleGAN3Generator:
     """A generator to draw with."""
-    G = StyleGAN3Generator(img_resolution=side, **CONFIGS[config])  # type: ignore[arg-type]
+    G = StyleGAN3Generator(img_resolution=side, num_fp16_res=num_fp16_res, **CONFIGS[config])  # type: ignore[arg-type]
     return G.eval().requires_grad_(False)
 
 

@@ -1,13 +1,14 @@
 """What share of the processor's convolution peak StyleGAN3's generators reach, and how much faster they train.
 
     python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 3] [--step]
-        [--form plain products compiled]
+        [--form plain products compiled] [--num-fp16-res 4 5]
 
 One picture of 256 px (T with channel_base 8192, R with 16384 and twice the channels at most). The share is (useful
 floating-point operations) / (process CPU seconds x peak); useful are the dense convolutions and the fewest products
 that the FIR filters need: those with inserted zeros left out, separable filters an axis after the other, the sample
 pairs of mirrored radial filters added first. The peak is that of the same precision, measured around every pass. What
-is derived from the weights is kept, as while sampling, but for the plain form.
+is derived from the weights is kept, as while sampling, but for the plain form. In bfloat16, layers of the lowest rate
+stay in float32 with num_fp16_res 4 (the default of the network); with 5 all layers are in bfloat16.
 --step: instead, a training step of T (64 px, channel_max 128, batch 8, every phase at its share) against the same step
 through the reference ops. Medians of interleaved rounds.
 """
@@ -19,6 +20,7 @@ import statistics
 import time
 from contextlib import nullcontext
 from functools import partial
+from itertools import product
 
 import torch
 import training_step
@@ -91,18 +93,21 @@ def medians(results: list[tuple[float, float]]) -> tuple[float, float, float]:
     return statistics.median(seconds), statistics.median(peaks), statistics.median(s * p for s, p in results)
 
 
-def print_forward(configs: list[str], precisions: list[str], chosen: list[str], rounds: int) -> None:
+def print_forward(
+    configs: list[str], precisions: list[str], chosen: list[str], rounds: int, num_fp16_res: list[int]
+) -> None:
     """The table of shares."""
     print("| generator | precision | form | CPU-s an image | GFLOP | peak, GFLOP/CPU-s | share | goal |")
     print("|---|---|---|---|---|---|---|---|")
-    for config in configs:
-        G = generator(config)
-        operations = sum(map(useful_operations, G.synthesis.layers))
-        for precision in precisions:
+    for config, precision in product(configs, precisions):
+        for low in num_fp16_res if precision == "bfloat16" else [num_fp16_res[0]]:
+            G = generator(config, num_fp16_res=low)
+            operations = sum(map(useful_operations, G.synthesis.layers))
+            name = f"{precision}, num_fp16_res {low}" if precision == "bfloat16" else precision
             for form, (seconds, peak, work) in measure(G, precision, chosen, rounds).items():
                 goal = f"{GOALS[config, precision, form]} %" if (config, precision, form) in GOALS else ""
                 print(
-                    f"| {config}-256 | {precision} | {form} | {seconds:.3f} | {operations / 1e9:.1f} "
+                    f"| {config}-256 | {name} | {form} | {seconds:.3f} | {operations / 1e9:.1f} "
                     f"| {peak / 1e9:.0f} | {100 * operations / work:.0f} % | {goal} |",
                     flush=True,
                 )
@@ -150,6 +155,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--num-fp16-res", type=int, nargs="+", default=[4])
     parser.add_argument("--step", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -157,7 +163,7 @@ def main() -> None:
     if arguments.step:
         print_step(arguments.rounds)
     else:
-        print_forward(arguments.config, arguments.precision, arguments.form, arguments.rounds)
+        print_forward(arguments.config, arguments.precision, arguments.form, arguments.rounds, arguments.num_fp16_res)
 
 
 if __name__ == "__main__":
