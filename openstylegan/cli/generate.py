@@ -34,6 +34,7 @@ def generate(
     scale_columns: int | None = None,
     batch: int = 1,
     grid_columns: int | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Make pictures from seeds, or from projected ws: `seed0042.png` each, and `grid.png`.
@@ -72,6 +73,9 @@ def generate(
         Pictures drawn at a time.
     grid_columns
         Columns of grid.png (about square).
+    precision
+        What the layers that may (num_fp16_res) compute in: faster where the processor or the GPU multiplies it, and
+        pictures differ a little, also with --batch.
     device
         Where to draw.
     """
@@ -84,7 +88,7 @@ def generate(
         raise InputError("expected --seeds such as 0-35, or --projected-w FILE; got neither")
     shift = parse_pair(translate)
     numbers = parse_range(seeds) if seeds is not None and projected_w is None else []
-    G = open_generator(network, class_idx if isinstance(class_idx, int) else None, device, size)
+    G = open_generator(network, class_idx if isinstance(class_idx, int) else None, device, size, precision)
     G = scales_shown(G, scales, scale_columns)
     of_seeds = {
         "--seeds": seeds is not None,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openstylegan.errors import InputError
+
 if TYPE_CHECKING:
     from openstylegan.networks.base import Generator
 
 
-def open_generator(network: str, class_idx: int | None, device: str, size: int | None = None) -> Generator:
+def open_generator(
+    network: str, class_idx: int | None, device: str, size: int | None = None, precision: str = "float32"
+) -> Generator:
     """The averaged generator of a network file, a run folder or a URL, on `device`; one that grows may be set to a
-    `size` in pixels. Raises `InputError`.
+    `size` in pixels, one with layers that may run in a lower `precision` to that. Raises `InputError`.
 
     Says so when a class was given that the network has no use for.
     """
     from openstylegan.interop.loading import load
+    from openstylegan.networks.base import set_precision
     from openstylegan.ops.allocator import configure_allocator
     from openstylegan.sampling.sizes import set_size
     from openstylegan.training.launch import pick_device
@@ -26,4 +31,10 @@ def open_generator(network: str, class_idx: int | None, device: str, size: int |
         print("openstylegan: --class is ignored: this network is not conditional")
     if size is not None:
         set_size(G, size)
+    try:
+        set_precision(G, precision)
+    except InputError:
+        raise InputError(
+            f"--precision {precision}: none of this network's layers may run in it (num_fp16_res 0); leave it out"
+        ) from None
     return G.to(place)

@@ -36,6 +36,7 @@ def video(
     fps: int | None = None,
     bitrate: str = "12M",
     batch: int = 1,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Film the way from seed to seed and back to the first, or a walk through random latents; several in a grid.
@@ -82,6 +83,9 @@ def video(
         Bits a second of an .mp4; k and M stand for thousands and millions.
     batch
         Cells drawn at a time.
+    precision
+        What the layers that may (num_fp16_res) compute in: faster where the processor or the GPU multiplies it, and
+        pictures differ a little, also with --batch.
     device
         Where to draw.
     """
@@ -101,7 +105,7 @@ def video(
     used = None if num_keyframes is None else num_keyframes * cells[0] * cells[1]
     if used is not None and used < len(numbers):
         print(f"openstylegan: {used} of {len(numbers)} seeds are used, for so many go into --grid and --num-keyframes")
-    G = scales_shown(open_generator(network, class_idx, device), scales, scale_columns)
+    G = scales_shown(open_generator(network, class_idx, device, precision=precision), scales, scale_columns)
     num_frames = make_video(
         G,
         output,

@@ -50,6 +50,24 @@ def files(tmp_path: Path) -> set[str]:
     return {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
 
 
+@pytest.mark.parametrize(
+    "command", ["generate --seeds 0-3 --outdir OUT", "video --seeds 0-1 --w-frames 2 --output OUT/a.gif"]
+)
+def test_precision(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    made: dict[str, np.ndarray] = {}
+    for precision in ("float32", "bfloat16"):
+        line = f"{command} --network NET/alias_free.safetensors --precision {precision}"
+        assert run(networks, tmp_path / precision, line) == 0
+        name = "grid.png" if command.startswith("generate") else "a.gif"
+        with Image.open(tmp_path / precision / "out" / name) as picture:
+            made[precision] = np.asarray(picture.convert("RGB")).astype(int)
+    off = np.abs(made["float32"] - made["bfloat16"])
+    assert 0 < off.mean() < 3
+    assert run(networks, tmp_path, f"{command} --network {{PLAIN}} --precision bfloat16") == 2
+    error = capsys.readouterr().err
+    assert "--precision bfloat16: none of this network's layers may run in it" in error and error.count("\n") == 1
+
+
 def test_generate_moves_and_turns(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = []
     for words in ("", "--translate 0.25,0", "--translate -0.25,0", "--rotate -30", "--rotate=90"):
