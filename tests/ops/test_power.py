@@ -52,6 +52,29 @@ def test_the_gradient_is_that_of_the_plain_form() -> None:
     torch.testing.assert_close(found, torch.autograd.grad(plain.square().sum(), w)[0])
 
 
+@pytest.mark.parametrize("shape", [(40, 70, 3, 3), (33, 5, 2, 4), (3, 64, 1, 1)])
+@pytest.mark.parametrize("layout", ["its own", "inputs first", "channels last", "every second"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_it_is_added_to_gradients_in_any_layout(shape: tuple[int, ...], layout: str, threads: int) -> None:
+    torch.manual_seed(3)
+    w, gp = torch.randn(shape), torch.randn(shape[:2]).t().contiguous().t()
+    gw = {
+        "its own": lambda: torch.randn(shape),
+        "inputs first": lambda: torch.randn(shape[1], shape[0], *shape[2:]).transpose(0, 1),
+        "channels last": lambda: torch.randn(shape).contiguous(memory_format=torch.channels_last),
+        "every second": lambda: torch.randn(2 * shape[0], *shape[1:])[::2],
+    }[layout]()
+    wanted, before = gw + 2 * gp[:, :, None, None] * w, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = module._sum(gw, w, gp)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, wanted)
+    with mock.patch.object(module, "native", return_value=Native(None, "none")):
+        torch.testing.assert_close(module._sum(gw, w, gp), wanted)
+
+
 def test_nothing_is_recorded_where_nothing_is_asked_for() -> None:
     w = torch.randn(4, 4, 3, 3, requires_grad=True)
     with torch.no_grad():
