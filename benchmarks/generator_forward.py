@@ -1,6 +1,7 @@
 """What share of the processor's convolution peak the StyleGAN2 generator reaches when it draws pictures.
 
-    python benchmarks/generator_forward.py [--precision float32 bfloat16] [--rounds 7] [--threads 1] [--json FILE]
+    python benchmarks/generator_forward.py [--precision float32 bfloat16] [--rounds 7] [--threads 1]
+        [--below GFLOP] [--json FILE]
 
 "fast" is what runs when pictures are sampled (weights frozen); "plain" is the reference formulation: one group a
 sample, contiguous tensors. The share is (floating-point operations of the plain formulation, as
@@ -15,11 +16,12 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from peak import PRECISIONS, convolution_peak
+from peak import PRECISIONS, beside_peak
 from torch.utils.flop_counter import FlopCounterMode
 
 from openstylegan.files import write_json
@@ -59,17 +61,14 @@ class Case:
             return time.process_time() - began
 
 
-def measure(case: Case, precision: str, rounds: int) -> dict[str, dict[str, float]]:
+def measure(case: Case, precision: str, rounds: int, below: float | None) -> dict[str, dict[str, float]]:
     """Median CPU-milliseconds an image and share of the peak, by path."""
     found: dict[str, list[tuple[float, float]]] = {path: [] for path in case.paths}
-    for round_ in range(rounds + 1):
-        before = convolution_peak(PRECISIONS[precision])
+    for path in found:
+        case.seconds(precision, path)  # warms up
+    for _ in range(rounds):
         for path, results in found.items():
-            seconds = case.seconds(precision, path)
-            after = convolution_peak(PRECISIONS[precision])
-            if round_ > 0:  # the first round warms up
-                results.append((seconds, max(before, after)))
-            before = after
+            results.append(beside_peak(partial(case.seconds, precision, path), PRECISIONS[precision], below))
     return {path: summary(results, case) for path, results in found.items()}
 
 
@@ -88,6 +87,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--below", type=float, help="count what ran between peaks lower than this, in GFLOP")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -98,7 +98,7 @@ def main() -> None:
     for side, batch in CASES.items():
         case = Case(side, batch)
         for precision in arguments.precision:
-            for path, found in measure(case, precision, arguments.rounds).items():
+            for path, found in measure(case, precision, arguments.rounds, arguments.below).items():
                 goal = f"{100 * GOALS[side, precision]:.0f} %" if path == "fast" else ""
                 print(
                     f"| {side} px, batch {batch} | {precision} | {path} | {found['cpu_ms_an_image']:.0f} "

@@ -3,14 +3,18 @@
     python benchmarks/peak.py [--rounds 9] [--threads 1] [--json FILE]
 
 Other benchmarks state shares of it, measured in the same process and minutes: it moves with what else the machine does
-(bfloat16 matrix units are shared between neighbours: by a factor of two and more here). Process CPU time.
+(bfloat16 matrix units are shared between neighbours: by a factor of two and more here). Process CPU time. Their option
+--below GFLOP counts only what ran between two peaks lower than that: so results of one state of the machine are
+compared with each other.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,6 +26,7 @@ from openstylegan.ops.allocator import configure_allocator
 
 SHAPES = ((8, 512, 16), (8, 256, 32), (4, 512, 32), (4, 256, 64))
 """(batch, channels in and out, side) of 3x3 convolutions."""
+TRIES = 200
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -49,6 +54,21 @@ def convolution_rates(dtype: torch.dtype, repeats: int = 3) -> list[float]:
 def convolution_peak(dtype: torch.dtype) -> float:
     """Operations per CPU second of the fastest of a few large convolutions (of medians: one lucky run is no peak)."""
     return max(convolution_rates(dtype))
+
+
+def beside_peak(seconds: Callable[[], float], dtype: torch.dtype, below: float | None = None) -> tuple[float, float]:
+    """What `seconds()` returns, CPU seconds of something, and the larger of the peaks before and after it.
+
+    With `below`, in GFLOP, again until both are lower.
+    """
+    limit = float("inf") if below is None else below * 1e9
+    for _ in range(TRIES):
+        before = convolution_peak(dtype)
+        if before < limit:
+            spent, after = seconds(), convolution_peak(dtype)
+            if after < limit:
+                return spent, max(before, after)
+    sys.exit(f"the peak was not below {below} GFLOP per CPU second before and after any of {TRIES} runs")
 
 
 def _channels_last(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
 """What share of the processor's convolution peak StyleGAN3's generators reach, and how much faster they train.
 
     python benchmarks/stylegan3_forward.py [--config T R] [--precision float32 bfloat16] [--rounds 3] [--step]
-        [--form plain products compiled] [--num-fp16-res 4 5]
+        [--form plain products compiled] [--num-fp16-res 4 5] [--below GFLOP]
 
 One picture of 256 px (T with channel_base 8192, R with 16384 and twice the channels at most). The share is (useful
 floating-point operations) / (process CPU seconds x peak); useful are the dense convolutions and the fewest products
@@ -25,7 +25,7 @@ from itertools import product
 import torch
 import training_step
 from filtered_lrelu import CONFIGS, forms, generator
-from peak import PRECISIONS, convolution_peak
+from peak import PRECISIONS, beside_peak
 
 from openstylegan.config import TrainConfig
 from openstylegan.networks.base import set_precision
@@ -66,24 +66,25 @@ def useful_operations(layer: AliasFreeLayer) -> float:
 
 
 def measure(
-    G: StyleGAN3Generator, precision: str, chosen: list[str], rounds: int
+    G: StyleGAN3Generator, precision: str, chosen: list[str], rounds: int, below: float | None
 ) -> dict[str, tuple[float, float, float]]:
     """By form: median CPU seconds, peak (operations per CPU second) and their product."""
     ws, dtype = G.mapping(torch.randn(1, G.z_dim), None), PRECISIONS[precision]
     found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms() if form in chosen}
     weights = {form: nullcontext() if form == "plain" else FrozenWeights() for form in forms()}
     set_precision(G, precision)
-    for round_ in range(rounds + 1):
-        before = convolution_peak(dtype)
+
+    def seconds(form: str) -> float:
+        with forms()[form], weights[form], torch.no_grad():
+            began = time.process_time()
+            G.synthesis(ws)
+            return time.process_time() - began
+
+    for form in found:
+        seconds(form)  # warms up
+    for _ in range(rounds):
         for form, results in found.items():
-            with forms()[form], weights[form], torch.no_grad():
-                began = time.process_time()
-                G.synthesis(ws)
-                seconds = time.process_time() - began
-            after = convolution_peak(dtype)
-            if round_ > 0:  # the first round warms up
-                results.append((seconds, max(before, after)))
-            before = after
+            results.append(beside_peak(partial(seconds, form), dtype, below))
     return {form: medians(results) for form, results in found.items()}
 
 
@@ -94,7 +95,12 @@ def medians(results: list[tuple[float, float]]) -> tuple[float, float, float]:
 
 
 def print_forward(
-    configs: list[str], precisions: list[str], chosen: list[str], rounds: int, num_fp16_res: list[int]
+    configs: list[str],
+    precisions: list[str],
+    chosen: list[str],
+    rounds: int,
+    num_fp16_res: list[int],
+    below: float | None,
 ) -> None:
     """The table of shares."""
     print("| generator | precision | form | CPU-s an image | GFLOP | peak, GFLOP/CPU-s | share | goal |")
@@ -104,7 +110,7 @@ def print_forward(
             G = generator(config, num_fp16_res=low)
             operations = sum(map(useful_operations, G.synthesis.layers))
             name = f"{precision}, num_fp16_res {low}" if precision == "bfloat16" else precision
-            for form, (seconds, peak, work) in measure(G, precision, chosen, rounds).items():
+            for form, (seconds, peak, work) in measure(G, precision, chosen, rounds, below).items():
                 goal = f"{GOALS[config, precision, form]} %" if (config, precision, form) in GOALS else ""
                 print(
                     f"| {config}-256 | {name} | {form} | {seconds:.3f} | {operations / 1e9:.1f} "
@@ -156,6 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--num-fp16-res", type=int, nargs="+", default=[4])
+    parser.add_argument("--below", type=float, help="count what ran between peaks lower than this, in GFLOP")
     parser.add_argument("--step", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -163,7 +170,8 @@ def main() -> None:
     if arguments.step:
         print_step(arguments.rounds)
     else:
-        print_forward(arguments.config, arguments.precision, arguments.form, arguments.rounds, arguments.num_fp16_res)
+        a = arguments
+        print_forward(a.config, a.precision, a.form, a.rounds, a.num_fp16_res, a.below)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What share of the processor's convolution peak one StyleGAN2-ADA training step reaches.
 
-    python benchmarks/training_step.py [--resolution 64] [--batch 8] [--precision float32 bfloat16] [--json FILE]
+    python benchmarks/training_step.py [--resolution 64] [--batch 8] [--precision float32 bfloat16] [--rounds 3]
+        [--below GFLOP] [--json FILE]
 
 A step is Gmain, Dmain, the moving average, and the lazy phases at their share (path length every 4 steps, R1 every 16),
 run by the real phases on random pictures: forward and backward passes, optimizer steps, statistics, and all checks.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peak import convolution_peak
+from peak import beside_peak
 from torch.utils.flop_counter import FlopCounterMode
 
 from openstylegan.augment import AUGMENTS
@@ -113,19 +114,19 @@ def cpu_seconds(run: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-def measure(steps: dict[str, Step], rounds: int) -> dict[str, Timings]:
-    """CPU seconds of every part and the peak around it, for every variant and round."""
+def measure(steps: dict[str, Step], rounds: int, below: float | None = None) -> dict[str, Timings]:
+    """CPU seconds of every part and the peak around it, for every variant and round; see `beside_peak`."""
     found: dict[str, Timings] = {variant: {part: [] for part in step.parts()} for variant, step in steps.items()}
     for _ in range(rounds):
         for variant, step in steps.items():
             dtype = torch.bfloat16 if variant == "bfloat16" else torch.float32
-            before = convolution_peak(dtype)
             for part, (run, _) in step.parts().items():
-                with reference_paths() if variant == REFERENCE else nullcontext():
-                    seconds = cpu_seconds(run)
-                after = convolution_peak(dtype)
-                found[variant][part].append((seconds, max(before, after)))
-                before = after
+
+                def seconds(run: Callable[[], None] = run, variant: str = variant) -> float:
+                    with reference_paths() if variant == REFERENCE else nullcontext():
+                        return cpu_seconds(run)
+
+                found[variant][part].append(beside_peak(seconds, dtype, below))
     return found
 
 
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--no-reference", action="store_true", help="do not time the plain formulation (the slowest)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--below", type=float, help="count what ran between peaks lower than this, in GFLOP")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -189,7 +191,7 @@ def main() -> None:
     if not arguments.no_reference:
         steps[REFERENCE] = Step(*sizes, "float32")
     operations = count_operations(Step(*sizes, "float32"))
-    timings = measure(steps, arguments.rounds)
+    timings = measure(steps, arguments.rounds, arguments.below)
     results = {variant: summarize(step, timings[variant], operations) for variant, step in steps.items()}
     print_table(results, arguments.batch)
     if arguments.json:
