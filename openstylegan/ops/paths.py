@@ -93,8 +93,11 @@ def _filtered_lrelu() -> str:
     products = "products with blocks of banded matrices, a piece of the picture at a time in the cache"
     if library is None:
         return f"{products} ({why})"
-    halves = "; of channels-last bfloat16 pictures in half precision" if halves_available() else ""
-    return f"one pass over each plane in float32 and bfloat16, {why}{halves}; in float64 and float16 {products}"
+    pixels = "channels-last float32 pictures" + (" and, in half precision, bfloat16 ones" if halves_available() else "")
+    return (
+        f"one pass over each plane in float32 and bfloat16, {why}; while sampling one pass over {pixels}; in float64 "
+        f"and float16 {products}"
+    )
 
 
 def _compiled() -> str:
@@ -134,7 +137,7 @@ _CPU_PATHS = (
     (
         "modulated_conv2d_sg3",
         "the same on contiguous planes; where there is a compiler, 3x3 in float32 by Winograd F(4x4, 3x3) from 64 "
-        "channels",
+        "channels, and while sampling 1x1 in float32 and all on matrix units channels-last",
     ),
     (
         "batch norm, spectral norm",
