@@ -21,6 +21,7 @@ from openstylegan.files import CACHE_VARIABLE, write_json
 
 CONFIGURATIONS = {
     "demo, 64 px": ["--cfg=demo"],
+    "demo-stylegan2, 64 px": ["--cfg=demo-stylegan2"],
     "auto, 64 px, 24 million parameters each": ["--cfg=auto", "--batch=8", "--mirror=1"],
 }
 
@@ -37,7 +38,7 @@ def seconds_to_first_step(options: list[str]) -> float:
             f"--data={demo_path()}",
             f"--outdir={folder}/runs",
         ]
-        command += [*options, "--metrics=none", "--grid=4x4", "--kimg=50"]
+        command += [*options, "--metrics=none", "--kimg=50"]
         start = time.monotonic()
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None and not list(Path(folder).glob("runs/*/stats.jsonl")):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from openstylegan.presets import Preset
     from openstylegan.presets.base import CommonOptions
 
+SPARING = 8
+"""Columns, and rows, of a grid that a processor draws."""
 RESUME_MAY_BE_TYPED_WITH = {
     "resume",
     "gpus",
@@ -119,16 +121,36 @@ def make_config(asked: TrainArguments, typed: dict[str, Any]) -> NewRun:
     for name in ("resume", "ckpt", "init_from"):
         check_source(getattr(options, name) if name in preset.flags else None, preset)
     path = str(asked.data or (preset.pictures and preset.pictures()) or "")
-    resolution = max(open_pictures(asked, path, options).image_shape[1:])
-    config = preset.make_config(options, path, resolution)
+    shape = open_pictures(asked, path, options).image_shape
+    config = preset.make_config(options, path, max(shape[1:]))
     check_metrics(config, asked, weights_of(asked))
     required = {name: getattr(options, name) for name in preset.required}
+    plain = preset.make_config(dataclasses.replace(defaults, **required), path, max(shape[1:]))
+    if defaults.output.grid is None and not on_gpu(asked):
+        config, plain = config if asked.grid else sparing(config, shape), sparing(plain, shape)
     return NewRun(
         config=with_overrides(config, parse_settings(asked.settings)),
-        preset=preset.make_config(dataclasses.replace(defaults, **required), path, resolution),
+        preset=plain,
         name=preset.describe(options, path, set(typed)) + ("" if options.bmc == "none" else f"-bmc-{options.bmc}"),
         notes=tuple(notes_on(cfg, preset, config, asked.family)),
     )
+
+
+def sparing(config: TrainConfig, shape: tuple[int, int, int]) -> TrainConfig:
+    """`config` with grids of pictures of `shape` that a processor can draw: the usual ones, of 1,024 pictures of 64
+    pixels, take it a minute, before the first step too."""
+    from openstylegan.training.grids import grid_layout
+
+    usual = grid_layout(*shape[1:], *(config.output.grid or ()))
+    grid = (min(usual.columns, SPARING), min(usual.rows, SPARING))
+    return dataclasses.replace(config, output=dataclasses.replace(config.output, grid=grid))
+
+
+def on_gpu(asked: TrainArguments) -> bool:
+    """Whether a GPU will train."""
+    import torch
+
+    return asked.device != "cpu" and torch.cuda.is_available()
 
 
 def open_pictures(asked: TrainArguments, path: str, options: CommonOptions) -> ImageDataset:
@@ -188,16 +210,13 @@ def notes_on(cfg: str, preset: Preset, config: TrainConfig, family: str | None) 
 
 def options_of(asked: TrainArguments, typed: dict[str, Any], preset: Preset, defaults: Any) -> Any:
     """A preset's options with what was typed put in. Raises `InputError`."""
-    import torch
-
     names = {f.name for f in dataclasses.fields(defaults)}
     changes = {k: v for k, v in typed.items() if k in names}
     if changes.get("resume") == "noresume":
         changes["resume"] = None
     if "precision" in changes and changes.get("fp32") and changes["precision"] != "float32":
         raise InputError(f"--precision={changes['precision']} has no effect with --fp32; leave one of them out")
-    on_gpu = asked.device != "cpu" and torch.cuda.is_available()
-    if "precision" not in changes and on_gpu:
+    if "precision" not in changes and on_gpu(asked):
         changes["precision"] = preset.gpu_precision
     changes["output"] = output_of(asked, defaults.output)
     return dataclasses.replace(defaults, **changes)

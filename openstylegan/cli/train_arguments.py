@@ -174,7 +174,7 @@ class TrainArguments:
     keep_snapshots: int | None = None
     """Newest snapshots kept, beside the best (all)."""
     grid: str | None = None
-    """Size of the picture grids, columns x rows, such as 8x8 (as many as an 8K screen holds)."""
+    """Size of the picture grids, columns x rows, such as 8x8 (what an 8K screen holds; on a CPU at most 8x8)."""
     seed: int | None = None
     """Decides initial weights, order of the data and every random draw (0)."""
     fp32: bool = False

@@ -95,6 +95,25 @@ def test_dry_run_prints_everything_and_makes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "grid"),
+    [([], [8, 8]), (["--grid=20x3"], [20, 3]), (["--cfg=msg-stylegan"], [8, 8]), (["--cfg=demo"], [12, 8])],
+)
+def test_what_a_processor_draws_before_the_first_step_is_a_few_pictures(
+    capsys: pytest.CaptureFixture[str], pictures: Path, options: list[str], grid: list[int]
+) -> None:
+    assert main(["train", f"--data={pictures}", "--outdir=out", "--device=cpu", *options, "-n"]) == 0
+    assert json.loads(capsys.readouterr().out)["output"]["grid"] == grid
+
+
+def test_grids_fill_a_screen_where_a_gpu_draws_them(
+    capsys: pytest.CaptureFixture[str], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openstylegan.cli.train.on_gpu", lambda asked: True)
+    assert main(["train", f"--data={pictures}", "--outdir=out", "-n"]) == 0
+    assert json.loads(capsys.readouterr().out)["output"]["grid"] is None
+
+
 def test_labels_that_are_not_there_are_missed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
