@@ -49,9 +49,9 @@ static inline void products(const Place *place, const uint16_t *weights, int blo
             _tile_loadd(7, weights + TILE_VALUES, 64);
             _tile_dpbf16ps(1, 4, 7);
             if (PLACES > 1) {
-                _tile_loadd(5, b + *t, 64);
-                _tile_dpbf16ps(2, 5, 6);
-                _tile_dpbf16ps(3, 5, 7);
+                _tile_loadd(4, b + *t, 64);
+                _tile_dpbf16ps(2, 4, 6);
+                _tile_dpbf16ps(3, 4, 7);
             }
             for (int n = 0; n < ahead; n++, next += 64) _mm_prefetch(next, _MM_HINT_T1);
         }
@@ -89,7 +89,8 @@ static std::vector<TapColumn> columns_of_taps(const Phase &phase, const std::vec
 #define PIXELS(row) _tile_loadd(7, pixels + (row) * line, 64)
 
 // sums[ROWS][16 pixels][32 outputs] of as many places below each other, `line` apart: a tile of pixels is read once for
-// three taps, one of weights for all places.
+// three taps, one of weights for all places. ROWS is at most 3, so that a tile is left over: with all eight in use, it takes
+// a fifth longer where neighbours use the matrix units too.
 template <int ROWS>
 static inline void products_of_rows(const uint16_t *from, size_t line, const uint16_t *weights, int blocks,
                                     size_t apart, const std::vector<TapColumn> &columns, const char *next, int ahead,
@@ -99,7 +100,6 @@ static inline void products_of_rows(const uint16_t *from, size_t line, const uin
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
-        _tile_zero(3);
         for (int k = 0; k < blocks; k++, a += apart, w += columns.size() * 3 * 2 * TILE_VALUES)
             for (const TapColumn &column : columns) {
                 const uint16_t *pixels = a + column.offset;
@@ -119,23 +119,16 @@ static inline void products_of_rows(const uint16_t *from, size_t line, const uin
                     PIXELS(3);
                     _tile_dpbf16ps(1, 7, 6);
                     if (ROWS > 2) _tile_dpbf16ps(2, 7, 5);
-                    if (ROWS > 3) _tile_dpbf16ps(3, 7, 4);
                 }
                 if (ROWS > 2) {
                     PIXELS(4);
                     _tile_dpbf16ps(2, 7, 6);
-                    if (ROWS > 3) _tile_dpbf16ps(3, 7, 5);
-                }
-                if (ROWS > 3) {
-                    PIXELS(5);
-                    _tile_dpbf16ps(3, 7, 6);
                 }
                 for (int n = 0; n < ahead; n++, next += 64) _mm_prefetch(next, _MM_HINT_T1);
             }
         _tile_stored(0, sums, BLOCK * 4);
         if (ROWS > 1) _tile_stored(1, sums + TILE * BLOCK, BLOCK * 4);
         if (ROWS > 2) _tile_stored(2, sums + 2 * TILE * BLOCK, BLOCK * 4);
-        if (ROWS > 3) _tile_stored(3, sums + 3 * TILE * BLOCK, BLOCK * 4);
     }
 }
 
@@ -215,11 +208,11 @@ static std::vector<Group> pairs(const std::vector<Place> &places) {
     return found;
 }
 
-// Up to four places below each other, of `places` in rows of `across`; puts them in that order.
+// Up to three places below each other, of `places` in rows of `across`; puts them in that order.
 static std::vector<Group> stacks(std::vector<Place> &places, int across, int rows) {
     std::vector<Place> ordered;
     std::vector<Group> found;
-    const int parts = (rows + 3) / 4;
+    const int parts = (rows + 2) / 3;
     for (size_t sample = 0; sample < places.size(); sample += (size_t)across * rows)
         for (int part = 0; part < parts; part++)
             for (int column = 0; column < across; column++) {
@@ -252,7 +245,7 @@ static void run_phase(const Convolution &c, const Layout &l, const Phase &phase,
     // While one block of outputs is made, the weights of the next are fetched, a few lines at each of the steps.
     const int steps = l.blocks * (stacked ? 2 * (int)columns.size() : phase.taps), count = steps * (int)groups.size();
     const size_t lines = panel / 32, ahead = std::min((lines + count - 1) / count, (size_t)16), fetched = ahead * steps;
-    alignas(64) float sums[4 * TILE * BLOCK];
+    alignas(64) float sums[3 * TILE * BLOCK];
     for (int block = piece.begin; block < piece.end; block++) {
         const uint16_t *weights = phase.weights + block * panel;
         const char *next = (const char *)(block + 1 < piece.end ? weights + panel : weights);
@@ -262,8 +255,7 @@ static void run_phase(const Convolution &c, const Layout &l, const Phase &phase,
             for (int n = 0; n < group.places; n++) fetch(phase, l, piece, place[n], block * BLOCK);
             const int fetching = left >= fetched ? (int)ahead : 0;
             if (stacked) {
-                const auto make = group.places == 4   ? products_of_rows<4>
-                                  : group.places == 3 ? products_of_rows<3>
+                const auto make = group.places == 3   ? products_of_rows<3>
                                   : group.places == 2 ? products_of_rows<2>
                                                       : products_of_rows<1>;
                 make(place->from, line, weights, l.blocks, apart, columns, next, fetching, sums);

@@ -225,13 +225,14 @@ static void two_taps(const Columns &c, size_t below, float *sums) {
     }
 }
 
-// A row of gy for three taps: with rows A, B and C of x, of which the last is read now.
-#define THREE_TAPS(GY, A, B, C)                                    \
-    _tile_loadd(C, x + (size_t)(r + 2) * TILE_VALUES, 64);         \
-    _tile_loadd(GY, gy + (size_t)r * TILE_VALUES, 64);             \
-    _tile_dpbf16ps(0, GY, A);                                      \
-    _tile_dpbf16ps(1, GY, B);                                      \
-    _tile_dpbf16ps(2, GY, C);                                      \
+// A row of gy for three taps: with rows A, B and C of x, of which the last is read now. One tile is left over, as in
+// amx_convolution.cpp.
+#define THREE_TAPS(A, B, C)                                \
+    _tile_loadd(C, x + (size_t)(r + 2) * TILE_VALUES, 64); \
+    _tile_loadd(6, gy + (size_t)r * TILE_VALUES, 64);      \
+    _tile_dpbf16ps(0, 6, A);                               \
+    _tile_dpbf16ps(1, 6, B);                               \
+    _tile_dpbf16ps(2, 6, C);                               \
     if (++r == c.rows) break
 
 // Of three taps below each other: 16 outputs and 16 inputs at a time.
@@ -246,9 +247,9 @@ static void three_taps(const Columns &c, size_t below, float *sums) {
             _tile_loadd(3, x, 64);
             _tile_loadd(4, x + TILE_VALUES, 64);
             for (int r = 0;;) {
-                THREE_TAPS(6, 3, 4, 5);
-                THREE_TAPS(7, 4, 5, 3);
-                THREE_TAPS(6, 5, 3, 4);
+                THREE_TAPS(3, 4, 5);
+                THREE_TAPS(4, 5, 3);
+                THREE_TAPS(5, 3, 4);
             }
         }
         _tile_stored(0, sums, 64);
