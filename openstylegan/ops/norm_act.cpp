@@ -26,7 +26,7 @@ static inline float exponential(float x) {
     float p = 1.9875691500e-4f;
     p = p * rest + 1.3981999507e-3f, p = p * rest + 8.3334519073e-3f, p = p * rest + 4.1665795894e-2f;
     p = p * rest + 1.6666665459e-1f, p = p * rest + 5.0000001201e-1f, p = p * rest * rest + rest + 1.0f;
-    const int32_t bits = ((int32_t)whole + 127) << 23;
+    const int32_t bits = ((whole == whole ? (int32_t)whole : 0) + 127) << 23;  // NaN has no integer; p stays NaN
     float power;
     std::memcpy(&power, &bits, 4);
     return p * power;

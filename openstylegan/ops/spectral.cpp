@@ -9,7 +9,7 @@ static const int WIDE = 256;  // columns at a time
 static const int TALL = 64;   // rows whose sums are in float32
 
 struct Spectral {
-    int rows, columns, bfloat16, moves;  // bfloat16: the result; moves: a step of power iteration comes first
+    int rows, columns, bfloat16;  // bfloat16: the result, and its gradient
     const float *weight;
     float *u, *v;  // [rows], [columns]
     float *sigma, *times;  // one; [rows]
@@ -68,19 +68,15 @@ template <class S> static void over(const Spectral &t, float sigma, int begin, i
     for (size_t k = (size_t)begin * t.columns; k < (size_t)end * t.columns; k++) put(from[k] / sigma, to + k);
 }
 
-// sigma = u^T M v, after a step of power iteration where that is asked for, and the weight over sigma.
+// A step of power iteration, sigma = u^T M v, and the weight over sigma.
 extern "C" void spectral_weight(const Spectral *spectral, int threads) {
     const Spectral t = *spectral;
-    if (t.moves) {
-        transposed_times(t, threads);
-        const float factor = inverse_norm(t.v, t.columns);
-        for (int c = 0; c < t.columns; c++) t.v[c] *= factor;
-    }
+    transposed_times(t, threads);
+    const float of_v = inverse_norm(t.v, t.columns);
+    for (int c = 0; c < t.columns; c++) t.v[c] *= of_v;
     times(t, threads);
-    if (t.moves) {
-        const float factor = inverse_norm(t.times, t.rows);
-        for (int r = 0; r < t.rows; r++) t.u[r] = t.times[r] * factor;
-    }
+    const float of_u = inverse_norm(t.times, t.rows);
+    for (int r = 0; r < t.rows; r++) t.u[r] = t.times[r] * of_u;
     const float sigma = *t.sigma = dot(t.u, t.times, t.rows);
     in_threads(t.rows, threads, [&](int begin, int end) {
         t.bfloat16 ? over<uint16_t>(t, sigma, begin, end) : over<float>(t, sigma, begin, end);

@@ -22,7 +22,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 class _Spectral(ctypes.Structure):
     _fields_ = [
-        *[(name, ctypes.c_int) for name in ("rows", "columns", "bfloat16", "moves")],
+        *[(name, ctypes.c_int) for name in ("rows", "columns", "bfloat16")],
         *[(name, ctypes.c_void_p) for name in ("weight", "u", "v", "sigma", "times", "result", "g", "to")],
     ]
 
@@ -50,7 +50,7 @@ class _SpectralWeight(Function):
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
         result = torch.empty_like(weight, dtype=dtype)
         sigma, times = weight.new_empty(1), torch.empty_like(u)
-        _call("spectral_weight", weight, u, v, dtype, moves=1, sigma=sigma, times=times, result=result)
+        _call("spectral_weight", weight, u, v, dtype, sigma=sigma, times=times, result=result)
         torch.autograd.graph.increment_version([t for t in (u, v) if not t.is_inference()])
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(weight, u.clone(), v.clone(), sigma)
@@ -73,12 +73,10 @@ def _recorded_gradient(weight: Tensor, u: Tensor, v: Tensor, g: Tensor) -> Tenso
     return g * inverse - torch.outer(u, v * slope).view_as(weight)
 
 
-def _call(
-    name: str, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype, moves: int = 0, **tensors: Tensor
-) -> None:
+def _call(name: str, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype, **tensors: Tensor) -> None:
     library = native(LIBRARY).loaded
     assert library is not None
-    job = _Spectral(u.numel(), v.numel(), dtype == torch.bfloat16, moves, *(t.data_ptr() for t in (weight, u, v)))
+    job = _Spectral(u.numel(), v.numel(), dtype == torch.bfloat16, *(t.data_ptr() for t in (weight, u, v)))
     for field, tensor in tensors.items():
         setattr(job, field, tensor.data_ptr())
     getattr(library, name)(ctypes.byref(job), torch.get_num_threads())

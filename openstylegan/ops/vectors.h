@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -48,13 +49,20 @@ struct Floats {
     Floats(const Floats &) = delete;
 };
 
-// work(begin, end) for parts of 0 .. count - 1, each on a thread of its own.
+// work(begin, end) for parts of 0 .. count - 1, each on a thread of its own; on this one where the system has no more.
 template <class Work>
 static void in_threads(int count, int threads, const Work &work) {
     threads = std::max(1, std::min(threads, count));
     std::vector<std::thread> others;
-    for (int t = 1; t < threads; t++)
-        others.emplace_back(work, (int)((int64_t)count * t / threads), (int)((int64_t)count * (t + 1) / threads));
+    others.reserve(threads);
+    for (int t = 1; t < threads; t++) {
+        const int begin = (int)((int64_t)count * t / threads), end = (int)((int64_t)count * (t + 1) / threads);
+        try {
+            others.emplace_back(work, begin, end);
+        } catch (const std::system_error &) {
+            work(begin, end);
+        }
+    }
     work(0, count / threads);
     for (auto &thread : others) thread.join();
 }

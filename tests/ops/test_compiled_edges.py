@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.frozen import FrozenWeights
 from openstylegan.ops.lowpass import design_lowpass
 from openstylegan.ops.modulated_conv2d import modulated_conv2d, modulated_conv2d_bias_act
-from openstylegan.ops.native import native
+from openstylegan.ops.native import SWITCH, find_compiler, native
 from openstylegan.ops.norm_act import Act, norm_act
 from openstylegan.ops.norm_act import usable as norm_act_usable
 from openstylegan.ops.paths import reference_paths
@@ -161,3 +165,31 @@ def test_taps_beside_each_other_in_another_order() -> None:
     for given in (g, turned, apart):
         want = transposed_kernels_gradient(given.double())
         assert near(transposed_kernels_gradient(given), want, 1e-6)
+
+
+WITHOUT_THREADS = """
+#include "vectors.h"
+#include <cerrno>
+#include <pthread.h>
+
+typedef void *Work(void *);
+extern "C" int pthread_create(pthread_t *, const pthread_attr_t *, Work *, void *) noexcept { return EAGAIN; }
+
+int main() {
+    std::vector<int> times(10);
+    in_threads(10, 4, [&](int begin, int end) { for (int k = begin; k < end; k++) times[k]++; });
+    return times == std::vector<int>(10, 1) ? 0 : 1;
+}
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="replaces a function of glibc")
+def test_the_work_is_done_where_no_thread_can_be_had(tmp_path: Path) -> None:
+    compiler = find_compiler()
+    if compiler is None or os.environ.get(SWITCH) == "0":
+        pytest.skip("no compiler")
+    source, program = tmp_path / "without.cpp", tmp_path / "without"
+    source.write_text(WITHOUT_THREADS, encoding="utf-8")
+    headers = str(Path(amx.__file__).parent)
+    subprocess.run([compiler, "-std=c++17", "-pthread", "-I", headers, str(source), "-o", str(program)], check=True)
+    assert subprocess.run([str(program)], check=False).returncode == 0
