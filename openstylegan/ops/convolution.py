@@ -56,6 +56,9 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         return winograd_conv(x, w)
     if geometry.stride == 1 and few:
         return correlate_few_pixels(x, w, geometry.padding)
+    if _one_wide(x, w.shape, geometry):
+        turned = F.conv2d(x.transpose(2, 3), w.transpose(2, 3), stride=geometry.stride, padding=geometry.padding[::-1])
+        return channels_last(turned.transpose(2, 3))
     kernel = derived(w, "channels last", channels_last)
     return F.conv2d(x, kernel, stride=geometry.stride, padding=geometry.padding)
 
@@ -151,6 +154,13 @@ def _winograd_pays(x: Tensor, shape: tuple[int, ...] | torch.Size, geometry: Geo
         and w % 2 == 0
         and n * h * w >= WINOGRAD_PIXELS
     )
+
+
+def _one_wide(x: Tensor, shape: torch.Size, geometry: Geometry) -> bool:
+    """Whether results are one pixel wide, of strided convolutions in bfloat16: on processors with matrix units PyTorch
+    2.13 leaves those unwritten. Of the picture turned, where they are one pixel high, it computes them."""
+    width = (x.shape[3] + 2 * geometry.padding[1] - shape[3]) // geometry.stride + 1
+    return width == 1 and geometry.stride > 1 and x.dtype == torch.bfloat16
 
 
 def _conv_transpose(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:

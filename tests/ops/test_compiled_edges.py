@@ -18,6 +18,7 @@ from openstylegan.ops import amx
 from openstylegan.ops.conv2d_resample import conv2d_resample
 from openstylegan.ops.filtered_lrelu import filtered_lrelu
 from openstylegan.ops.frozen import FrozenWeights
+from openstylegan.ops.gradients import correlate
 from openstylegan.ops.lowpass import design_lowpass
 from openstylegan.ops.modulated_conv2d import modulated_conv2d, modulated_conv2d_bias_act
 from openstylegan.ops.native import SWITCH, find_compiler, native
@@ -165,6 +166,14 @@ def test_taps_beside_each_other_in_another_order() -> None:
     for given in (g, turned, apart):
         want = transposed_kernels_gradient(given.double())
         assert near(transposed_kernels_gradient(given), want, 1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_results_that_are_one_pixel_wide(width: int) -> None:
+    torch.manual_seed(0)
+    x, w = pictures(2, 16, 40, width, dtype=torch.bfloat16), torch.randn(31, 16, 3, 3).bfloat16()
+    want = F.conv2d(x.double(), w.double(), stride=2, padding=1)
+    assert near(correlate(x, w, stride=2, padding=(1, 1)), want, 2**-7)
 
 
 WITHOUT_THREADS = """
