@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -78,6 +79,30 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def one_at_a_time(target: Path) -> Iterator[None]:
+    """Holds other processes and threads that want to make `target` back. The system lets go when the process dies.
+
+    Where the system, or that of the disk, has no such locks, several make the file each for itself; the last one's
+    stays.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "wb") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            yield
+            return
+        try:
+            for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+                left.unlink(missing_ok=True)  # of a process that was killed, since nobody else is making this file
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open too
 
 
 @contextlib.contextmanager

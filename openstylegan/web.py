@@ -2,7 +2,7 @@
 
 `Transfer` fetches one file in as many attempts as it takes: a connection that breaks is taken up where it broke when
 the server allows it, a limit on the size holds while the file arrives, and plain HTTP is never fallen back to. Of
-several processes that want one file, one fetches it (`one_at_a_time`) and the others wait.
+several processes that want one file, one fetches it (`files.one_at_a_time`) and the others wait.
 """
 
 from __future__ import annotations
@@ -55,30 +55,6 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return printable(f"{parts.scheme}://{host}{parts.path}", 300)
-
-
-@contextlib.contextmanager
-def one_at_a_time(target: Path) -> Iterator[None]:
-    """Holds other processes that want `target` back. The system lets go when the process dies.
-
-    Where the system has no such locks, several processes fetch the file each for itself; the last one's stays.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(target.with_name(f".{target.name}.lock"), "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in target.parent.glob(f".{glob_escaped(target.name)}.*.tmp"):
-            left.unlink(missing_ok=True)  # of a process that was killed, since nobody else is fetching this file
-        yield
-
-
-def glob_escaped(name: str) -> str:
-    """`name` as a pattern that stands for itself."""
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def fetch(

@@ -45,6 +45,10 @@ def train(*, arguments: TrainArguments | None = None) -> int:
     """Train a network on a folder or ZIP of pictures, or go on with a run."""
     asked = arguments or TrainArguments()
     typed = asked.typed()
+    from openstylegan.ops.native import make_early
+
+    if asked.device != "cuda" and not asked.dry_run:
+        make_early(["channels_last"])  # every network asks for it; torch is imported meanwhile
     from openstylegan.config import to_dict
     from openstylegan.training.run_folder import is_run_folder
 

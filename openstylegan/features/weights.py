@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openstylegan.errors import InputError
-from openstylegan.files import cache_folder, sha256_file
-from openstylegan.web import fetch, is_url, one_at_a_time
+from openstylegan.files import cache_folder, one_at_a_time, sha256_file
+from openstylegan.web import fetch, is_url
 
 FOLDER = "weights"
 

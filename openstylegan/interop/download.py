@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from openstylegan.errors import InputError
-from openstylegan.files import CACHE_VARIABLE, cache_folder, sha256_file
+from openstylegan.files import CACHE_VARIABLE, cache_folder, one_at_a_time, sha256_file
 from openstylegan.interop.identify import identify, wrong_kind
-from openstylegan.web import DownloadOptions, check_hash, fetch, one_at_a_time, shown
+from openstylegan.web import DownloadOptions, check_hash, fetch, shown
 
 ORIGINAL_CACHE_VARIABLE = "DNNLIB_CACHE_DIR"
 NOT_A_NETWORK = frozenset({"html", "xml", "git-lfs", "empty", "zeros"})

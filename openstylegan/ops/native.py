@@ -6,19 +6,23 @@ doctor` tells why. `OPENSTYLEGAN_COMPILE=0` switches it off, `CXX` names another
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
+import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from openstylegan.files import atomic_path, cache_folder, sha256_bytes
+from openstylegan.errors import InputError
+from openstylegan.files import atomic_path, cache_folder, one_at_a_time, sha256_bytes
 
 PARTS = {
     "filtered_lrelu": ("filtered_lrelu",),
@@ -59,6 +63,23 @@ def native(part: str = "filtered_lrelu") -> Native:
         return Native(None, why)
 
 
+def make_early(parts: Iterable[str]) -> None:
+    """Begins to make those of the `PARTS` that are not there, so that whoever needs one waits less for it.
+
+    Each in a process of its own: a thread would hardly run while this one imports PyTorch.
+    """
+    compiler = None if os.environ.get(SWITCH) == "0" else find_compiler()
+    if compiler is None or not sys.executable:
+        return
+    for part in parts:
+        with contextlib.suppress(OSError, subprocess.SubprocessError, InputError):  # `native` will tell
+            if _place(part, _sources(part), compiler).is_file():
+                continue
+            order = [sys.executable, "-c", f"from openstylegan.ops.native import native; native({part!r})"]
+            maker = subprocess.Popen(order, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            threading.Thread(target=maker.wait, name=f"making {part}", daemon=True).start()
+
+
 def find_compiler() -> str | None:
     """The path of `CXX`, else of the first known compiler."""
     given = os.environ.get("CXX")
@@ -66,8 +87,11 @@ def find_compiler() -> str | None:
 
 
 def _load(part: str, compiler: str) -> ctypes.CDLL:
-    sources = [Path(__file__).with_name(f"{name}.cpp") for name in PARTS[part]]
-    return ctypes.CDLL(str(compiled(part, sources, compiler)))
+    return ctypes.CDLL(str(compiled(part, _sources(part), compiler)))
+
+
+def _sources(part: str) -> list[Path]:
+    return [Path(__file__).with_name(f"{name}.cpp") for name in PARTS[part]]
 
 
 def compiled(name: str, sources: Sequence[Path], compiler: str) -> Path:
@@ -75,12 +99,19 @@ def compiled(name: str, sources: Sequence[Path], compiler: str) -> Path:
 
     Raises `OSError` or `subprocess.SubprocessError`.
     """
-    path = cache_folder("native") / f"{name}-{_key(compiler, sources)}.so"
-    if not path.is_file():
-        with atomic_path(path) as made:
-            command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, sources), "-o", str(made)]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
+    path = _place(name, sources, compiler)
+    if path.is_file():
+        return path
+    with one_at_a_time(path):
+        if not path.is_file():
+            with atomic_path(path) as made:
+                command = [compiler, *FLAGS, *_wide_vectors(), "-x", "c++", *map(str, sources), "-o", str(made)]
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_S)
     return path
+
+
+def _place(name: str, sources: Sequence[Path], compiler: str) -> Path:
+    return cache_folder("native") / f"{name}-{_key(compiler, sources)}.so"
 
 
 def _key(compiler: str, sources: Sequence[Path]) -> str:

@@ -19,9 +19,11 @@ from openstylegan.errors import InputError
 from openstylegan.features.weights import WeightPolicy
 from openstylegan.files import append_line, sha256_bytes
 from openstylegan.ops.allocator import configure_allocator
+from openstylegan.ops.native import make_early
 from openstylegan.training import run_folder
 from openstylegan.training.build import Run, build_run
 from openstylegan.training.checkpoint import latest_checkpoint, read_checkpoint
+from openstylegan.training.early import compiled_parts
 from openstylegan.training.launch import pick_device, run_processes, share_path, under_torchrun
 from openstylegan.training.liveness import check_alike
 from openstylegan.training.loop import train_loop
@@ -129,6 +131,8 @@ def run_job(job: Job) -> Path:
     """One process's part of a run; returns the run folder."""
     configure_allocator()
     device = job.open_device()
+    if device.type == "cpu":
+        make_early(compiled_parts(job.config))
     folder = job.open_folder()
     run = build_run(job.config, device, folder)
     check_alike("pictures", description_of(run))
