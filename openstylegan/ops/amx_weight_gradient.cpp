@@ -174,9 +174,9 @@ static void one_tap(const Columns &c, float *sums) {
             _tile_dpbf16ps(0, 4, 6);
             _tile_loadd(7, x + c.x_apart, 64);
             _tile_dpbf16ps(1, 4, 7);
-            _tile_loadd(5, gy + c.gy_apart, 64);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+            _tile_loadd(4, gy + c.gy_apart, 64);
+            _tile_dpbf16ps(2, 4, 6);
+            _tile_dpbf16ps(3, 4, 7);
         }
     }
     FOUR(_tile_stored, sums, sums + 256, sums + 512, sums + 768);
