@@ -37,19 +37,24 @@ def demo(
         Decides every random draw (0).
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
+    from openstylegan.ops.amx_found import without_units
+    from openstylegan.ops.native import make_early
+
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"--minutes: expected a number above 0, got {minutes:g}")
+    units = not without_units()
+    if cfg == "demo":  # compiled while the pictures are looked at
+        make_early(["channels_last", "fastgan", *(["amx"] if units else [])])
     import torch
 
     from openstylegan.cli.train import begin, make_config
     from openstylegan.cli.train_arguments import TrainArguments
     from openstylegan.data.demo import demo_path
     from openstylegan.data.prepare import PrepareOptions, prepare
-    from openstylegan.ops.amx_found import without_units
     from openstylegan.sampling.generate import generate
     from openstylegan.training.plots import write_curves
     from openstylegan.training.tick import BEST_SNAPSHOT
 
-    if minutes is not None and not minutes > 0:
-        raise InputError(f"--minutes: expected a number above 0, got {minutes:g}")
     data = outdir / "fluent-emoji-32.zip"
     if not data.exists():
         prepare(demo_path(), data, PrepareOptions(width=SIDE, height=SIDE))
@@ -57,7 +62,7 @@ def demo(
     drawn: dict[str, Any] = {"trunc": 0.8}
     if cfg == "demo":
         data, drawn = by_groups(data), {"class_idx": "random"}
-        precision: Literal["float32", "bfloat16"] = "float32" if without_units() else "bfloat16"
+        precision: Literal["float32", "bfloat16"] = "bfloat16" if units else "float32"
         asked = dataclasses.replace(asked, data=data, cond=True, precision=precision)
     measure_reals(data)
     if cfg == "demo":

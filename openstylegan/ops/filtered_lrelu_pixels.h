@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <limits>
-
 #include "vectors.h"
 
 #if defined(__AVX512FP16__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
