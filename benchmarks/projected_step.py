@@ -3,8 +3,9 @@
     python benchmarks/projected_step.py [--rounds 7] [--threads 1] [--json FILE]
 
 All convolutions, their gradients and matrix products of one step (both players, the frozen features included) are
-recorded as they reach the libraries, with shapes and layouts, and each is then run alone: the sum of their best times
-is what the step would take if it were nothing else. Process CPU time at 64 px; the step is the median of the rounds.
+recorded as they reach the libraries, with shapes and layouts. In every round a step is followed by each of them alone,
+of two calls the second: the sum is what the step would take if it were nothing else. Process CPU time at 64 px, medians
+of the rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from openstylegan.training.loop import train_step
 GOAL = 1.3
 BATCH = 8
 SIDE = 64
-REPEATS = 5
 PRODUCTS = ("convolution", "convolution_backward", "mm", "bmm", "addmm")
 ON_MATRIX_UNITS = ("correlate", "scatter", "weight_gradient")
 """Of `ops.amx`, which PyTorch does not see."""
@@ -122,29 +122,29 @@ def made(value: Any) -> Any:
 
 
 def alone(func: Any, noted: Any) -> float:
-    """The best processor time of a call."""
-    args, times = made(noted), []
-    for _ in range(REPEATS):
-        began = time.process_time()
-        func(*args)
-        times.append(time.process_time() - began)
-    return min(times[1:])
+    """The processor time of a call, the second."""
+    args = made(noted)
+    func(*args)
+    began = time.process_time()
+    func(*args)
+    return time.process_time() - began
 
 
 def measure(config: TrainConfig, rounds: int) -> tuple[float, float]:
     """Seconds of a step, and of its products alone."""
     run = build_run(config, torch.device("cpu"))
-    times = []
-    for _ in range(rounds + 2):
-        began = time.process_time()
-        train_step(run)
-        times.append(time.process_time() - began)
+    train_step(run)
     with Recorder() as recorder:
         train_step(run)
+    steps, products = [], []
+    for _ in range(rounds):
+        began = time.process_time()
+        train_step(run)
+        steps.append(time.process_time() - began)
+        with torch.no_grad():
+            products.append(sum(recorder.found[key] * alone(*call) for key, call in recorder.calls.items()))
     run.loader.close()
-    with torch.no_grad():
-        products = sum(recorder.found[key] * alone(*call) for key, call in recorder.calls.items())
-    return statistics.median(times[2:]), products
+    return statistics.median(steps), statistics.median(products)
 
 
 def main() -> None:
