@@ -147,8 +147,9 @@ struct Worker : Passes<K> {
         const bool clamped = job.clamp >= 0 && most * job.reach >= job.clamp * K::SCALE;
         for (int phase = 0; phase < job.up; phase += 2) {
             Value *const out[2] = {middle(0), middle(1)};
-            const bool fetches = phase == 0 && loaded < job.height;
-            Does::up_along_y(rows, job.up_y + phase * UP_TAPS, pixels, fetches ? given(loaded, block) : typename Does::Fetch{}, out);
+            typename Does::Fetch next = {};
+            if (phase == 0 && loaded < job.height) next = given(loaded, block);
+            Does::up_along_y(rows, job.up_y + phase * UP_TAPS, pixels, next, out);
             for (int j = 0; j < 2; j++) {
                 const int number = job.pad_y + job.up * group + 1 + phase + j;
                 if (number < begin || number >= end) continue;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +17,9 @@ from openstylegan.ops import native
 from openstylegan.ops.amx_found import without_units
 from openstylegan.training.early import BY_NETWORK, compiled_parts
 
-needs_compiler = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(
+    native.find_compiler() is None or os.environ.get(native.SWITCH) == "0", reason="no C++ compiler, or switched off"
+)
 
 
 class Maker:
