@@ -4,8 +4,8 @@ A weight is divided by an estimate of its largest singular value, sigma = u^T M 
 row for each output channel. In training mode every forward pass first moves v to norm(M^T u) and u to norm(M v); u and
 v are buffers, and constants in the gradient. State is named weight_orig, weight_u, weight_v and bias.
 
-Where pictures are small, most of a layer's time in training goes into passes over its weight: the division's gradient
-is written out here (three passes instead of eight), and transposed weights are read where they are, not copied.
+Where pictures are small, most of a layer's time in training goes into passes over its weight: there the results are
+divided, and the weight stays as it is, in whatever order a convolution has put it. Its gradient takes one more pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from openstylegan.ops.convolution import channels_last
 from openstylegan.ops.frozen import derived
 from openstylegan.ops.gradients import correlate
 from openstylegan.ops.paths import fast
-from openstylegan.ops.spectral import spectral_weight, usable
+from openstylegan.ops.spectral import power_iteration, usable
 from openstylegan.ops.upsampled_conv import upsampled_conv2d
 
 EPSILON = 1e-12
@@ -59,12 +59,10 @@ def transposed_times(weight: Tensor, u: Tensor, rows: int) -> Tensor:
     return torch.matmul(u.view(1, o), weight.view(i, o, -1)).flatten()
 
 
-def rank_one(u: Tensor, v: Tensor, like: Tensor, rows: int) -> Tensor:
-    """u v^T in the shape of the weight `like`."""
-    if rows == 0:
-        return torch.outer(u, v).view_as(like)
-    i, o = like.shape[:2]
-    return (u.view(1, o, 1) * v.view(i, 1, -1)).view_as(like)
+def plus_outer(weight: Tensor, u: Tensor, v: Tensor, rows: int) -> Tensor:
+    """`weight` + u v^T."""
+    factors = u[:, None], v.view(*weight.shape[:rows], 1, -1)
+    return torch.addcmul(weight.flatten(rows + 1), *factors).view_as(weight)
 
 
 class SpectralWeight(nn.Module):
@@ -97,48 +95,62 @@ class SpectralWeight(nn.Module):
 
     def weight(self, dtype: torch.dtype | None = None) -> Tensor:
         """weight_orig / sigma, in its own dtype or another one, after a step of power iteration in training mode."""
-        own, dtype = (self.weight_orig, self.weight_u, self.weight_v), dtype or self.weight_orig.dtype
-        if not self.training:
-            return in_dtype(derived(self.weight_orig, "spectrally normalised", self.normalised), dtype)
-        if self.rows == 0 and usable(*own, dtype):
-            return spectral_weight(*own, dtype)
-        self.iterate()
-        return in_dtype(self.normalised(self.weight_orig), dtype)
+        if self.training:
+            weight, inverse = self.measured()
+            return in_dtype(weight * inverse, dtype or weight.dtype)
+        weight = derived(self.weight_orig, "spectrally normalised", self.normalised)
+        return in_dtype(weight, dtype or weight.dtype)
 
     def normalised(self, weight: Tensor) -> Tensor:
         """`weight` over sigma of the stored vectors."""
-        return _OverSigma.apply(weight, self.weight_u.clone(), self.weight_v.clone(), self.rows)
+        vectors = self.weight_u.clone(), self.weight_v.clone()
+        return torch.mul(*_WithNorm.apply(weight, *vectors, 1 / sigma(weight.detach(), *vectors, self.rows), self.rows))
+
+    def measured(self) -> tuple[Tensor, Tensor]:
+        """weight_orig as it lies and 1 / sigma, a scalar, after a step of power iteration.
+
+        Multiply the smaller of weight and results with the latter.
+        """
+        sigma = self.iterate()
+        return _WithNorm.apply(self.weight_orig, self.weight_u.clone(), self.weight_v.clone(), 1 / sigma, self.rows)
 
     @torch.no_grad()
-    def iterate(self) -> None:
-        """One step of power iteration."""
-        weight = self.weight_orig
-        self.weight_v.copy_(unit(transposed_times(weight, self.weight_u, self.rows)))
-        self.weight_u.copy_(unit(times(weight, self.weight_v, self.rows)))
+    def iterate(self) -> Tensor:
+        """One step of power iteration; returns sigma."""
+        own = self.weight_orig, self.weight_u, self.weight_v
+        if self.rows == 0 and usable(*own):
+            return power_iteration(*own)
+        self.weight_v.copy_(unit(transposed_times(self.weight_orig, self.weight_u, self.rows)))
+        product = times(self.weight_orig, self.weight_v, self.rows)
+        self.weight_u.copy_(unit(product))
+        return torch.dot(self.weight_u, product)
 
 
-class _OverSigma(Function):
-    """`weight` over sigma = u^T M v, M being its matrix.
+class _WithNorm(Function):
+    """`weight` itself and `inverse` = 1 / sigma, sigma = u^T M v, M being its matrix.
 
-    With g the gradient of the result, the weight's is (g - <g, result> u v^T) / sigma.
+    With g the gradient of the one and h that of the other, the weight's is g - h / sigma^2 u v^T: in one pass, where
+    autograd would write the second term and add it.
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, rows: int) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, inverse: Tensor, rows: int) -> tuple[Tensor, Tensor]:
         ctx.rows = rows
-        ctx.save_for_backward(weight, u, v)
-        return weight / sigma(weight, u, v, rows)
+        ctx.save_for_backward(weight, u, v, inverse)
+        return weight.view_as(weight), inverse.clone()
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, u, v = ctx.saved_tensors
-        inverse = 1 / sigma(weight, u, v, ctx.rows)
-        slope = torch.dot(g.flatten(), weight.flatten()) * inverse.square()
-        return g * inverse - rank_one(u, v * slope, weight, ctx.rows), None, None, None
+    def backward(ctx: Any, g: Tensor, h: Tensor) -> tuple[Tensor, None, None, None, None]:
+        weight, u, v, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inverse = 1 / sigma(weight, u, v, ctx.rows)
+        return plus_outer(g, u, v * (h * -inverse.square()), ctx.rows), None, None, None, None
 
 
 class SpectralConv2d(SpectralWeight):
     """`conv2d` of x [N, I / groups, H, W] with a normalised weight [O, I / groups, k, k]."""
+
+    enlarges = 1
 
     def __init__(
         self,
@@ -154,13 +166,18 @@ class SpectralConv2d(SpectralWeight):
         self.stride, self.padding, self.groups = stride, padding, groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolved(x, self.weight(x.dtype), self.bias)
+        num_results = x.numel() // x.shape[1] * len(self.weight_orig) * self.enlarges**2 // self.stride**2
+        if not self.training or not fast(x) or num_results > self.weight_orig.numel():
+            return self.convolved(x, self.weight(), self.bias)
+        weight, inverse = self.measured()
+        y = self.convolved(x, weight, None).to(inverse.dtype) * inverse
+        return (y if self.bias is None else y + self.bias[:, None, None]).to(x.dtype)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with another weight of this shape, in the dtype of x."""
-        weight, bias = in_dtype(weight, x.dtype), None if bias is None else bias.to(x.dtype)
+        bias = None if bias is None else bias.to(x.dtype)
         if self.groups > 1 or not fast(x):
-            return F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
+            return F.conv2d(x, in_dtype(weight, x.dtype), bias, self.stride, self.padding, groups=self.groups)
         y = correlate(x, weight, self.stride, (self.padding, self.padding))
         if bias is None:
             return y
@@ -171,12 +188,14 @@ class SpectralConv2d(SpectralWeight):
 class UpsampledSpectralConv2d(SpectralConv2d):
     """The same, 3x3 with padding 1, of x with every pixel repeated: [N, I, H, W] to [N, O, 2 H, 2 W]."""
 
+    enlarges = 2
+
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3, padding=1)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """By the phases of the result (`ops.upsampled_conv`)."""
-        return upsampled_conv2d(x, in_dtype(weight, x.dtype), None if bias is None else bias.to(x.dtype))
+        return upsampled_conv2d(x, weight, None if bias is None else bias.to(x.dtype))
 
 
 class SpectralConvTranspose2d(SpectralWeight):
@@ -189,7 +208,11 @@ class SpectralConvTranspose2d(SpectralWeight):
         if x.shape[2:] != (1, 1) or not fast(x):
             return F.conv_transpose2d(x, in_dtype(self.weight(), x.dtype))
         o, kh, kw = self.weight_orig.shape[1:]
-        y = x.flatten(1) @ in_dtype(self.weight(), x.dtype).flatten(1)
+        if not self.training:
+            y = x.flatten(1) @ in_dtype(self.weight(), x.dtype).flatten(1)
+        else:
+            weight, inverse = self.measured()
+            y = (x.flatten(1).to(weight.dtype) @ weight.flatten(1) * inverse).to(x.dtype)
         return channels_last(y.view(-1, o, kh, kw))
 
 

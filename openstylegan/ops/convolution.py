@@ -19,8 +19,8 @@ from torch import Tensor
 
 from openstylegan.ops import amx
 from openstylegan.ops.few_pixels import correlate_few_pixels, few_pixels_pay
-from openstylegan.ops.frozen import derived, kept
-from openstylegan.ops.layouts import copy_pixels
+from openstylegan.ops.frozen import kept, while_resting
+from openstylegan.ops.layouts import copy_pixels, to_channels_last, turned
 from openstylegan.ops.winograd import winograd_conv, winograd_input_gradient, winograd_weight_gradient
 
 WINOGRAD_CHANNELS = 256
@@ -59,7 +59,7 @@ def correlate(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
     if _one_wide(x, w.shape, geometry):
         turned = F.conv2d(x.transpose(2, 3), w.transpose(2, 3), stride=geometry.stride, padding=geometry.padding[::-1])
         return channels_last(turned.transpose(2, 3))
-    kernel = derived(w, "channels last", channels_last)
+    kernel = while_resting(w, "channels last", to_channels_last)
     return F.conv2d(x, kernel, stride=geometry.stride, padding=geometry.padding)
 
 
@@ -83,8 +83,9 @@ def scatter(gy: Tensor, w: Tensor, geometry: Geometry, size: Size) -> Tensor:
         x = torch.empty(
             (gy.shape[0], w.shape[1], *size), dtype=gy.dtype, device=gy.device, memory_format=torch.channels_last
         )
-        return _stock_gradients(gy, x, channels_last(w), geometry, (True, False))
-    kernel = derived(w, "scattered", lambda w: channels_last(w.transpose(0, 1)))
+        kernel = while_resting(w, "channels last", to_channels_last)
+        return _stock_gradients(gy, x, kernel, geometry, (True, False))
+    kernel = while_resting(w, "turned", turned)
     return interleaved(_stride_one, gy, kernel, (stride, stride), (pad_x, pad_y), size)
 
 
@@ -119,7 +120,7 @@ def _stride_one(x: Tensor, w: Tensor, padding: Size) -> Tensor:
 
 def rounded(w: Tensor, dtype: torch.dtype) -> Tensor:
     """`w` in `dtype`."""
-    return w if w.dtype == dtype else derived(w, f"{dtype}", lambda w: w.to(dtype))
+    return w if w.dtype == dtype else while_resting(w, f"{dtype}", lambda w: w.to(dtype))
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -203,7 +204,7 @@ def interleaved(
     y = allocate(n, height, width, out_channels).permute(0, 3, 1, 2)
     for phase_y in range(min(up[1], kernel.shape[2])):
         for phase_x in range(min(up[0], kernel.shape[3])):
-            taps = derived(
+            taps = while_resting(
                 kernel, f"phase {phase_x}, {phase_y} of {up}", partial(_taps, up=up, phase=(phase_x, phase_y))
             )
             pad = (taps.shape[2] - 1, taps.shape[3] - 1)

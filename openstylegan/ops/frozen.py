@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -94,14 +94,15 @@ def derived(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> T
 
 class RestingWeights:
     """A context manager for training, around the passes between two moves of a player: it owns what `while_resting`
-    derived from parameters, trained ones too, of which nothing is recorded. A parameter that was written to is new
-    (fused optimizers leave no trace: the move comes after the block).
+    derived from parameters, trained ones too, and from what was derived from those; nothing of it is recorded.
 
-    A discriminator sees generated and real pictures, and goes back over both: half of its weights' orders are saved.
+    A parameter that was written to is new; optimizers whose steps leave no trace (fused ones) call
+    `torch.autograd.graph.increment_version`. It may be entered again, and keeps what it has until then: a discriminator
+    sees generated and real pictures, goes back over both, and judges the generator with the same weights.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], tuple[Tensor, State, Tensor]] = {}
+        self._kept: dict[int, _Derived] = {}
         self._tokens: list[Token[RestingWeights | None]] = []
 
     def __enter__(self) -> RestingWeights:
@@ -110,20 +111,47 @@ class RestingWeights:
 
     def __exit__(self, *exception: Any) -> None:
         _RESTING.reset(self._tokens.pop())
-        self._kept.clear()
+
+    def keeps(self, weight: Tensor) -> bool:
+        """Whether `weight` is a parameter, or was itself derived from one here."""
+        return isinstance(weight, nn.Parameter) or id(weight) in self._kept
 
     def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         """`make(weight)` of the first call for this `purpose` since `weight` was written to."""
-        state = state_of(weight)
-        found = self._kept.get((id(weight), purpose))
-        if found is None or found[1] != state:
-            found = self._kept[id(weight), purpose] = (weight, state, make(weight))
-        return found[2]
+        found = self._kept.get(id(weight))
+        if found is None or found.state != state_of(weight):
+            self.forget(weight)
+            found = self._kept[id(weight)] = _Derived(weight, state_of(weight), {})
+        result = found.results.get(purpose)
+        if result is None:
+            result = found.results[purpose] = make(weight)
+            self._kept.setdefault(id(result), _Derived(result, state_of(result), {}))
+        return result
+
+    def forget(self, weight: Tensor) -> None:
+        """Drops what was derived from `weight`, and from that."""
+        found = self._kept.pop(id(weight), None)
+        for result in found.results.values() if found is not None else ():
+            self.forget(result)
+
+
+class _Derived(NamedTuple):
+    """What was derived from a weight, by purpose. The weight is held, so that its id is given to no other tensor."""
+
+    weight: Tensor
+    state: State
+    results: dict[str, Tensor]
 
 
 def while_resting(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """`derived`, also of parameters with gradients inside `RestingWeights`: for what is made without recording."""
+    """`derived`, also of parameters with gradients inside `RestingWeights`: for what is made without recording.
+
+    A view of all of a parameter, as it lies, is the parameter.
+    """
     resting = _RESTING.get()
-    if resting is None or kept(weight) or not isinstance(weight, nn.Parameter):
+    if resting is None or kept(weight):
         return derived(weight, purpose, make)
-    return resting.derived(weight, purpose, make)
+    base = weight._base
+    if base is not None and (base.shape, base.stride()) == (weight.shape, weight.stride()):
+        weight = base
+    return resting.derived(weight, purpose, make) if resting.keeps(weight) else make(weight)

@@ -30,6 +30,15 @@ def to_planes(x: Tensor) -> Tensor:
     return _transpose(x, x.new_empty(n, c, h, w), h * w, c)
 
 
+def turned(w: Tensor) -> Tensor:
+    """Weights `w` [O, I, kh, kw] as [I, O, kh, kw], channels-last: the transposed matrix, where `w` is contiguous."""
+    o, i, kh, kw = w.shape
+    matrix = w.reshape(1, o, i * kh, kw)
+    if not _transposes(matrix, w.is_contiguous()):
+        return w.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    return _transpose(matrix, w.new_empty(i, kh, kw, o), o, i * kh * kw).permute(0, 3, 1, 2)
+
+
 class _Pixels(ctypes.Structure):
     _fields_ = [("start", ctypes.c_void_p), *[(name, ctypes.c_int64) for name in ("of_sample", "of_row", "of_pixel")]]
 

@@ -1,5 +1,5 @@
-// Spectral normalisation of a weight that lies as a matrix [rows][columns]; see ops/spectral.py. Each sum is made in one
-// order, whatever the number of threads.
+// A step of power iteration for a weight that lies as a matrix [rows][columns]; see ops/spectral.py. Each sum is made in
+// one order, whatever the number of threads.
 
 #include <cmath>
 
@@ -9,13 +9,10 @@ static const int WIDE = 256;  // columns at a time
 static const int TALL = 64;   // rows whose sums are in float32
 
 struct Spectral {
-    int rows, columns, bfloat16;  // bfloat16: the result, and its gradient
+    int rows, columns;
     const float *weight;
     float *u, *v;  // [rows], [columns]
-    float *sigma, *times;  // one; [rows]
-    void *result;
-    const void *g;  // of the result
-    float *to;      // that of the weight
+    float *times, *sigma;  // [rows]; one
 };
 
 // 1 / max(|x|, 1e-12).
@@ -62,14 +59,8 @@ static void times(const Spectral &t, int threads) {
     });
 }
 
-template <class S> static void over(const Spectral &t, float sigma, int begin, int end) {
-    const float *__restrict from = t.weight;
-    S *__restrict to = (S *)t.result;
-    for (size_t k = (size_t)begin * t.columns; k < (size_t)end * t.columns; k++) put(from[k] / sigma, to + k);
-}
-
-// A step of power iteration, sigma = u^T M v, and the weight over sigma.
-extern "C" void spectral_weight(const Spectral *spectral, int threads) {
+// A step of power iteration, and sigma = u^T M v.
+extern "C" void power_iteration(const Spectral *spectral, int threads) {
     const Spectral t = *spectral;
     transposed_times(t, threads);
     const float of_v = inverse_norm(t.v, t.columns);
@@ -77,47 +68,5 @@ extern "C" void spectral_weight(const Spectral *spectral, int threads) {
     times(t, threads);
     const float of_u = inverse_norm(t.times, t.rows);
     for (int r = 0; r < t.rows; r++) t.u[r] = t.times[r] * of_u;
-    const float sigma = *t.sigma = dot(t.u, t.times, t.rows);
-    in_threads(t.rows, threads, [&](int begin, int end) {
-        t.bfloat16 ? over<uint16_t>(t, sigma, begin, end) : over<float>(t, sigma, begin, end);
-    });
-}
-
-template <class S> static void products(const Spectral &t, int begin, int end) {
-    for (int r = begin; r < end; r++) {
-        const S *__restrict g = (const S *)t.g + (size_t)r * t.columns;
-        const float *__restrict w = t.weight + (size_t)r * t.columns;
-        float lanes[64] = {};
-        int k = 0;
-        for (; k + 64 <= t.columns; k += 64)
-            for (int h = 0; h < 64; h++) lanes[h] += value(g[k + h]) * w[k + h];
-        for (int h = 0; k < t.columns; k++, h++) lanes[h] += value(g[k]) * w[k];
-        float found = 0;
-        for (int h = 0; h < 64; h++) found += lanes[h];
-        t.times[r] = found;
-    }
-}
-
-template <class S> static void gradient(const Spectral &t, float inverse, float slope, int begin, int end) {
-    for (int r = begin; r < end; r++) {
-        const S *__restrict g = (const S *)t.g + (size_t)r * t.columns;
-        const float *__restrict v = t.v, by = slope * t.u[r];
-        float *__restrict to = t.to + (size_t)r * t.columns;
-        for (int c = 0; c < t.columns; c++) to[c] = value(g[c]) * inverse - v[c] * by;
-    }
-}
-
-// (g - <g, weight> / sigma u v^T) / sigma.
-extern "C" void spectral_gradient(const Spectral *spectral, int threads) {
-    const Spectral t = *spectral;
-    in_threads(t.rows, threads, [&](int begin, int end) {
-        t.bfloat16 ? products<uint16_t>(t, begin, end) : products<float>(t, begin, end);
-    });
-    double sum = 0;
-    for (int r = 0; r < t.rows; r++) sum += t.times[r];
-    const float inverse = 1 / *t.sigma, slope = (float)(sum * inverse * inverse);
-    in_threads(t.rows, threads, [&](int begin, int end) {
-        t.bfloat16 ? gradient<uint16_t>(t, inverse, slope, begin, end)
-                   : gradient<float>(t, inverse, slope, begin, end);
-    });
+    *t.sigma = dot(t.u, t.times, t.rows);
 }

@@ -18,9 +18,9 @@ from openstylegan.errors import InputError
 from openstylegan.ops import amx
 from openstylegan.ops.amx import Ends
 from openstylegan.ops.arguments import check_images
-from openstylegan.ops.convolution import channels_last
+from openstylegan.ops.convolution import channels_last, rounded
 from openstylegan.ops.few_pixels import few_pixels_pay, upsampled_few_pixels
-from openstylegan.ops.frozen import derived
+from openstylegan.ops.frozen import while_resting
 from openstylegan.ops.gradients import correlate, weight_gradient, weight_gradients_wanted
 from openstylegan.ops.paths import fast
 from openstylegan.ops.phases import (
@@ -42,6 +42,8 @@ FEWEST_CHANNELS = 16
 def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """`conv2d(nearest_up_2(x), w, b, padding=1)`: `x` [N, I, H, W], `w` [O, I, 3, 3], `b` [O] to [N, O, 2 H, 2 W].
 
+    Weights may be float32 beside pictures in bfloat16: they are rounded, their gradients are not.
+
     Raises `InputError` for shapes that do not fit.
     """
     check_images(x)
@@ -50,7 +52,7 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     if not fast(x) or x.shape[1] < FEWEST_CHANNELS:
         return upsampled_conv2d_reference(x, w, b)
     if few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
-        y = upsampled_few_pixels(x, w)
+        y = upsampled_few_pixels(x, w.to(x.dtype))
         return y if b is None else y + b[:, None, None]
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, w, b)):
         y = _Upsampled.apply(x, w)
@@ -60,7 +62,7 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 def upsampled_conv2d_reference(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """What `upsampled_conv2d` computes, written as its definition."""
-    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), w, b, padding=1)
+    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), w.to(x.dtype), b, padding=1)
 
 
 class _Upsampled(Function):
@@ -77,30 +79,37 @@ class _Upsampled(Function):
         needs = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and weight_gradients_wanted())
         if torch.is_grad_enabled():
             return _recorded_gradients(x, w.contiguous(), gy, needs)
-        return _gradients(x, w.contiguous(), channels_last(gy), needs)
+        return _gradients(x, w, channels_last(gy), needs)
 
 
 def _by_phases(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x = channels_last(x)
     if amx.usable(x, w):
-        kernels = derived(w, "enlarging, transposed", lambda w: transposed_kernels(w.contiguous()))
+        kernels = _transposed(w)
         shift = None if b is None else b.float()
         return amx.scatter(x, kernels, *TRANSPOSED, (2 * x.shape[2], 2 * x.shape[3]), Ends(shift=shift))
-    kernels = derived(w, "phases", lambda w: phase_kernels(w.contiguous()))
-    return put_together(F.conv2d(x, kernels, None if b is None else b.repeat(4), padding=1), w.shape[0])
+    return put_together(F.conv2d(x, _phases(w, x.dtype), None if b is None else b.repeat(4), padding=1), w.shape[0])
+
+
+def _transposed(w: Tensor) -> Tensor:
+    return while_resting(w, "enlarging, transposed", lambda w: transposed_kernels(w.contiguous()))
+
+
+def _phases(w: Tensor, dtype: torch.dtype) -> Tensor:
+    return while_resting(rounded(w, dtype), "phases", lambda w: phase_kernels(w.contiguous()))
 
 
 def _gradients(x: Tensor, w: Tensor, gy: Tensor, needs: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
     """Those of x and w, channels-last gy [N, O, 2 H, 2 W]."""
     if amx.usable(gy, w) and amx.gradient_usable(gy, x, KERNEL):
-        gx = amx.correlate(gy, transposed_kernels(w), *TRANSPOSED) if needs[0] else None
-        gk = amx.weight_gradient(gy, channels_last(x), *TRANSPOSED, KERNEL) if needs[1] else None
+        gx = amx.correlate(gy, _transposed(w), *TRANSPOSED) if needs[0] else None
+        gk = amx.weight_gradient(gy, channels_last(x), *TRANSPOSED, KERNEL, w.dtype) if needs[1] else None
         return gx, None if gk is None else transposed_kernels_gradient(gk)
     wanted, ones = [*needs, False], [1, 1]
     gx, gk, _ = torch.ops.aten.convolution_backward(
-        take_apart(gy), channels_last(x), phase_kernels(w), None, ones, ones, ones, False, [0, 0], 1, wanted
+        take_apart(gy), channels_last(x), _phases(w, gy.dtype), None, ones, ones, ones, False, [0, 0], 1, wanted
     )
-    return gx, None if gk is None else phase_kernels_gradient(gk)
+    return gx, None if gk is None else phase_kernels_gradient(gk).to(w.dtype)
 
 
 def _recorded_gradients(
@@ -109,4 +118,4 @@ def _recorded_gradients(
     """The same, by operations that have gradients."""
     gx = correlate(gy, transposed_kernels(w), *TRANSPOSED) if needs[0] else None
     gk = weight_gradient(gy, x, *TRANSPOSED, KERNEL) if needs[1] else None
-    return gx, None if gk is None else transposed_kernels_gradient(gk)
+    return gx, None if gk is None else transposed_kernels_gradient(gk).to(w.dtype)

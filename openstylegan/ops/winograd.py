@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from openstylegan.ops.frozen import derived
+from openstylegan.ops.frozen import while_resting
 
 TILES_AT_ONCE = 2048
 """Tiles in one matrix product: enough to reach its peak, few enough to bound the memory (16 values a tile)."""
@@ -27,12 +27,12 @@ _G_MIRRORED = (_G[3], _G[1], _G[2], _G[0])
 
 def winograd_conv(x: Tensor, w: Tensor) -> Tensor:
     """`conv2d(x, w, padding=1)` for `x` [N, I, H, W] with even H and W and `w` [O, I, 3, 3]; channels-last."""
-    return _correlate(x, derived(w, "winograd", _forward_kernels))
+    return _correlate(x, while_resting(w, "winograd", _forward_kernels))
 
 
 def winograd_input_gradient(gy: Tensor, w: Tensor) -> Tensor:
     """The gradient of `winograd_conv` with respect to x: a correlation with the mirrored kernel, O to I channels."""
-    return _correlate(gy, _kernels(w, _G_MIRRORED))
+    return _correlate(gy, while_resting(w, "winograd, mirrored", _mirrored_kernels))
 
 
 def winograd_weight_gradient(x: Tensor, gy: Tensor) -> Tensor:
@@ -73,6 +73,11 @@ def _kron(g: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
 def _forward_kernels(w: Tensor) -> Tensor:
     """The kernels of `w` [O, I, 3, 3] as `winograd_conv` multiplies with them, [16, I, O]."""
     return _kernels(w, _G).transpose(1, 2)
+
+
+def _mirrored_kernels(w: Tensor) -> Tensor:
+    """The same for `winograd_input_gradient`, [16, O, I]."""
+    return _kernels(w, _G_MIRRORED)
 
 
 def _kernels(w: Tensor, g: tuple[tuple[float, ...], ...]) -> Tensor:

@@ -58,6 +58,7 @@ class StepContext:
     nonfinite: str
     blur: FadingBlur = field(default_factory=FadingBlur)
     watchers: tuple[LossTerm, ...] = ()
+    resting: RestingWeights = field(default_factory=RestingWeights)
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Phase:
         self.player.set_trainable(True)
         surveyed = self.survey(context, micro_batches, moment) if num_micro_batches > 1 else {}
         passes = [partial(self.forward_pass, context, m, moment, tally, surveyed) for m in micro_batches]
-        with Running(context.networks) as running:
+        with context.resting, Running(context.networks) as running:
             attempt(partial(self.accumulate, passes, running, num_micro_batches > 1), batch.reals.device)
         self.player.set_trainable(False)
         norm = self.player.average_gradients(num_micro_batches)
@@ -103,7 +104,7 @@ class Phase:
         finite = bool(norm.isfinite())
         context.health.judge(finite, self.name, context.nonfinite)
         if finite:
-            self.player.optimizer.step()
+            self.player.move()
             running.settle(num_micro_batches)
             context.stats.add(f"Gradients/{self.name}", moments(norm))
             for name, values in tally.stats.items():
@@ -117,13 +118,12 @@ class Phase:
 
     def accumulate(self, passes: Sequence[Callable[[], ForwardPass]], running: Running, several: bool) -> None:
         """Gradients of the micro-batches; where the batch has several, their sum."""
-        with RestingWeights():
-            for forward_pass in passes:
-                with running.micro_batch():
-                    loss = sum_terms(self.terms, forward_pass())
-                    (loss * self.gain).backward()
-                if several:
-                    self.player.add_gradients()
+        for forward_pass in passes:
+            with running.micro_batch():
+                loss = sum_terms(self.terms, forward_pass())
+                (loss * self.gain).backward()
+            if several:
+                self.player.add_gradients()
 
     def forward_pass(
         self,

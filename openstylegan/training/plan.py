@@ -198,7 +198,7 @@ def take_first_step(player: Player) -> None:
     """Lets the optimizer make its moments."""
     for parameter in player.parameters.values():
         parameter.grad = torch.zeros_like(parameter)
-    player.optimizer.step()
+    player.move()
 
 
 class CountedAugment(NoAugment):

@@ -56,6 +56,11 @@ class Player:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * scale * group["factor"]
 
+    def move(self) -> None:
+        """The optimizer's step. A fused one leaves no trace of having written: what is derived from weights is told."""
+        self.optimizer.step()
+        torch.autograd.graph.increment_version(list(self.parameters.values()))
+
     def renew(self) -> None:
         """Forgets Adam's moments: the next step is its first."""
         self.optimizer.state.clear()

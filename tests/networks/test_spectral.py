@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from openstylegan.networks.fastgan_layers import gated
-from openstylegan.networks.spectral import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear, SpectralWeight
+from openstylegan.networks.spectral import (
+    SpectralConv2d,
+    SpectralConvTranspose2d,
+    SpectralLinear,
+    SpectralWeight,
+    UpsampledSpectralConv2d,
+)
 
 
 def layers() -> list[tuple[SpectralWeight, nn.Module, torch.Tensor]]:
@@ -50,6 +58,55 @@ def test_the_weight_s_gradient_to_second_order(rows: int) -> None:
     weight = layer.weight_orig.detach().requires_grad_()
     assert torch.autograd.gradcheck(layer.normalised, (weight,))
     assert torch.autograd.gradgradcheck(layer.normalised, (weight,))
+
+
+LAYERS = {
+    "strided": (lambda: SpectralConv2d(32, 32, 4, stride=2, padding=1, bias=True), 32),
+    "enlarging": (lambda: UpsampledSpectralConv2d(32, 32), 32),
+    "of one pixel": (lambda: SpectralConvTranspose2d(32, 32, 4), 1),
+}
+
+
+def outcome(layer: SpectralWeight, x: torch.Tensor, second: bool = False) -> list[torch.Tensor]:
+    """Results and gradients of a pass in training mode; `second`: the weight's of x's squared gradient instead."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    if not second:
+        return [
+            y,
+            *torch.autograd.grad(y.float().sin().sum(), [x, *layer.parameters()]),
+            layer.weight_u,
+            layer.weight_v,
+        ]
+    gradient = torch.autograd.grad(y.float().sin().sum(), x, create_graph=True)[0]
+    return list(torch.autograd.grad(gradient.float().square().sum(), layer.weight_orig))
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["first order", "second order"])
+@pytest.mark.parametrize("pixels", ["few", "many"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_weights_or_results_are_scaled_whichever_are_fewer(kind: str, dtype: torch.dtype, pixels: str, second: bool):
+    make, side = LAYERS[kind]
+    torch.manual_seed(2)
+    layer, sides = make(), [side if side == 1 or pixels == "many" else 2] * 2
+    plain = copy.deepcopy(layer).double()
+    x = torch.randn(2 if pixels == "few" else 64, 32, *sides).to(dtype)
+    found, wanted = outcome(layer, x, second), outcome(plain, x.double(), second)
+    limit = 1e-5 if dtype == torch.float32 else 0.03
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.double() - b).norm() <= limit * b.norm()
+    assert found[0].dtype == (torch.float32 if second else dtype)
+
+
+def test_a_later_pass_does_not_change_an_earlier_gradient() -> None:
+    torch.manual_seed(3)
+    layer = SpectralConv2d(8, 8, 3, padding=1)
+    again, x = copy.deepcopy(layer), torch.randn(1, 8, 2, 2)
+    y = layer(x)
+    layer(x)
+    found, wanted = (torch.autograd.grad(y.sum(), own.weight_orig)[0] for y, own in ((y, layer), (again(x), again)))
+    assert torch.equal(found, wanted)
 
 
 def test_gating_keeps_the_layout_of_its_gradient() -> None:

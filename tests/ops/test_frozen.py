@@ -166,6 +166,23 @@ def test_resting_weights_are_derived_once_until_they_are_written_to():
     assert len(calls) == 4
     with resting, torch.no_grad():
         while_resting(weight, "double", make)
+    assert len(calls) == 4  # entered again, it has them still
+
+
+def test_resting_weights_know_a_parameter_s_view_and_what_is_derived_from_the_derived():
+    make, calls = counted()
+    weight, resting = nn.Parameter(torch.ones(3)), RestingWeights()
+    with resting:
+        double = while_resting(weight, "double", make)
+        again = while_resting(double, "again", make)
+        assert while_resting(weight.view_as(weight), "double", make) is double
+        assert while_resting(double, "again", make) is again
+        part = while_resting(weight[:2], "double", make)
+        assert part.tolist() == [2, 2]
+        with torch.no_grad():
+            weight.add_(1)
+        assert while_resting(while_resting(weight, "double", make), "again", make).tolist() == [8, 8, 8]
+        assert not resting.keeps(double) and not resting.keeps(again)
     assert len(calls) == 5
 
 
