@@ -32,6 +32,7 @@ def samples(
     noise_mode: Literal["const", "random", "none"] = "const",
     seed: int = 0,
     batch: int = 8,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Draw grids into `OUTDIR/<date>/<time>`: `k.png`, the mean style as `truncation_base_k.png`, `parameters.json`.
@@ -62,6 +63,9 @@ def samples(
         Decides the latents.
     batch
         Pictures drawn at a time.
+    precision
+        What the layers that may (num_fp16_res) compute in: faster where the processor or the GPU multiplies it, and
+        pictures differ a little, also with --batch.
     device
         Where to draw.
     """
@@ -83,5 +87,5 @@ def samples(
         seed=seed,
         batch=batch,
     )
-    G = open_generator(network, class_idx, device, size)
+    G = open_generator(network, class_idx, device, size, precision)
     print(f"samples in {write_samples(G, outdir, options, {'network': network})}")

@@ -20,6 +20,7 @@ def style_mixing(
     class_idx: Annotated[int | None, Parameter(name=["--class", "--class-idx"])] = None,
     noise_mode: Literal["const", "random", "none"] = "const",
     batch: int = 1,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Mix the styles of seeds: every pair as `ROW-COLUMN.png`, and `grid.png` with the seeds' own pictures as labels.
@@ -46,6 +47,9 @@ def style_mixing(
         Noise of the layers: the network's own, random (by the row's seed), or none.
     batch
         Pictures drawn at a time.
+    precision
+        What the layers that may (num_fp16_res) compute in: faster where the processor or the GPU multiplies it, and
+        pictures differ a little, also with --batch.
     device
         Where to draw.
     """
@@ -55,7 +59,7 @@ def style_mixing(
 
     row_seeds, col_seeds = parse_range(rows), parse_range(cols)
     layers = None if styles is None else parse_range(styles)
-    G = open_generator(network, class_idx, device, size)
+    G = open_generator(network, class_idx, device, size, precision)
     make(
         G,
         row_seeds,

@@ -51,15 +51,22 @@ def files(tmp_path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["generate --seeds 0-3 --outdir OUT", "video --seeds 0-1 --w-frames 2 --output OUT/a.gif"]
+    "command",
+    [
+        "generate --seeds 0-3 --outdir OUT",
+        "samples --grid 2x2 --outdir OUT",
+        "style-mixing --rows 0,1 --cols 2 --styles 0-1 --outdir OUT",
+        "video --seeds 0-1 --w-frames 2 --output OUT/a.gif",
+    ],
 )
 def test_precision(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     made: dict[str, np.ndarray] = {}
     for precision in ("float32", "bfloat16"):
         line = f"{command} --network NET/alias_free.safetensors --precision {precision}"
         assert run(networks, tmp_path / precision, line) == 0
-        name = "grid.png" if command.startswith("generate") else "a.gif"
-        with Image.open(tmp_path / precision / "out" / name) as picture:
+        out = tmp_path / precision / "out"
+        first = next(path for name in ("grid.png", "a.gif", "0.png", "*/*/0.png") for path in out.glob(name))
+        with Image.open(first) as picture:
             made[precision] = np.asarray(picture.convert("RGB")).astype(int)
     off = np.abs(made["float32"] - made["bfloat16"])
     assert 0 < off.mean() < 3

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from runs import check_cut, check_processes, check_resume, everything, overall_distance, small_config, trained
+from runs import (
+    check_cut,
+    check_processes,
+    check_resume,
+    everything,
+    overall_distance,
+    projected_config,
+    small_config,
+    trained,
+)
 
+from openstylegan.config import TrainConfig
+from openstylegan.ops.frozen import RestingWeights
 from openstylegan.training.build import Run
 from openstylegan.training.loop import train_step
 
@@ -64,6 +76,19 @@ def test_state_owns_everything_that_changes(pictures: Path) -> None:
     derived = (".grad", "loader.", "context.resting.")
     unowned = [p for p in changed if not p.startswith(numbers) and not any(d in p for d in derived)]
     assert unowned == []
+
+
+@pytest.mark.parametrize("config_of", [small_config, projected_config])
+def test_what_rests_of_weights_is_what_would_be_derived_anew(
+    pictures: Path, config_of: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every player's move, whose fused optimizer tells nobody, is seen by what was derived before it."""
+    with_rest = trained(config_of(pictures), 3)
+    monkeypatch.setattr(RestingWeights, "keeps", lambda self, weight: False)
+    anew = trained(config_of(pictures), 3)
+    assert with_rest.context.resting._kept and not anew.context.resting._kept
+    found, wanted = everything(with_rest), everything(anew)
+    assert [n for n in wanted if not torch.equal(found[n], wanted[n])] == []
 
 
 def equal(a: object, b: object) -> bool:
