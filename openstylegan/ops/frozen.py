@@ -32,7 +32,43 @@ def state_of(weight: Tensor) -> State:
     return (0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
 
 
-class FrozenWeights:
+class _Derived(NamedTuple):
+    """What was derived from a weight, by purpose. The weight is held, so that its id is given to no other tensor."""
+
+    weight: Tensor
+    state: State
+    results: dict[str, Tensor]
+
+
+class _Derivations:
+    """What was derived from weights, and from that in turn."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, _Derived] = {}
+        self._lock = threading.Lock()
+
+    def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """`make(weight)` of the first call for this `purpose`, of whichever thread, since `weight` was written to."""
+        state, found = state_of(weight), self._of.get(id(weight))
+        if found is None or found.state != state or purpose not in found.results:
+            made = make(weight)
+            with self._lock:
+                found = self._of.get(id(weight))
+                if found is None or found.state != state:
+                    self._forget(weight)
+                    found = self._of[id(weight)] = _Derived(weight, state, {})
+                result = found.results.setdefault(purpose, made)
+                self._of.setdefault(id(result), _Derived(result, state_of(result), {}))
+        return found.results[purpose]
+
+    def _forget(self, weight: Tensor) -> None:
+        """Drops what was derived from `weight`, and from that: an old result's id may be that of any tensor later."""
+        found = self._of.pop(id(weight), None)
+        for result in found.results.values() if found is not None else ():
+            self._forget(result)
+
+
+class FrozenWeights(_Derivations):
     """A context manager that owns what was derived, about 1.8 times the size of the weights.
 
     It may be entered again, and by several threads at once.
@@ -42,9 +78,7 @@ class FrozenWeights:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], tuple[Tensor, State, Tensor]] = {}
-        self._results: set[int] = set()
-        self._lock = threading.Lock()
+        super().__init__()
         self._here = threading.local()
 
     def __enter__(self) -> FrozenWeights:
@@ -58,26 +92,7 @@ class FrozenWeights:
 
     def keeps(self, weight: Tensor) -> bool:
         """Whether `weight` is a parameter without gradient, or was itself derived from one."""
-        return (isinstance(weight, nn.Parameter) and not weight.requires_grad) or id(weight) in self._results
-
-    def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make(weight)` of the first call for this `purpose`, of whichever thread, since `weight` was written to."""
-        key, state = (id(weight), purpose), state_of(weight)
-        found = self._kept.get(key)
-        if found is None or found[1] != state:
-            # The weight is held beside the result, so that its id cannot be given to another tensor.
-            made = (weight, state, make(weight))
-            with self._lock:
-                found = self._kept.get(key)
-                if found is not None and found[1] != state:
-                    # What was derived from the old result goes with it, for the id of that may be used again.
-                    self._kept.clear()
-                    self._results.clear()
-                    found = None
-                if found is None:
-                    found = self._kept[key] = made
-                    self._results.add(id(made[2]))
-        return found[2]
+        return not weight.requires_grad if isinstance(weight, nn.Parameter) else id(weight) in self._of
 
 
 def kept(weight: Tensor) -> bool:
@@ -92,7 +107,7 @@ def derived(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> T
     return current.derived(weight, purpose, make) if current is not None and current.keeps(weight) else make(weight)
 
 
-class RestingWeights:
+class RestingWeights(_Derivations):
     """A context manager for training, around the passes between two moves of a player: it owns what `while_resting`
     derived from parameters, trained ones too, and from what was derived from those; nothing of it is recorded.
 
@@ -102,7 +117,7 @@ class RestingWeights:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, _Derived] = {}
+        super().__init__()
         self._tokens: list[Token[RestingWeights | None]] = []
 
     def __enter__(self) -> RestingWeights:
@@ -114,33 +129,7 @@ class RestingWeights:
 
     def keeps(self, weight: Tensor) -> bool:
         """Whether `weight` is a parameter, or was itself derived from one here."""
-        return isinstance(weight, nn.Parameter) or id(weight) in self._kept
-
-    def derived(self, weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make(weight)` of the first call for this `purpose` since `weight` was written to."""
-        found = self._kept.get(id(weight))
-        if found is None or found.state != state_of(weight):
-            self.forget(weight)
-            found = self._kept[id(weight)] = _Derived(weight, state_of(weight), {})
-        result = found.results.get(purpose)
-        if result is None:
-            result = found.results[purpose] = make(weight)
-            self._kept.setdefault(id(result), _Derived(result, state_of(result), {}))
-        return result
-
-    def forget(self, weight: Tensor) -> None:
-        """Drops what was derived from `weight`, and from that."""
-        found = self._kept.pop(id(weight), None)
-        for result in found.results.values() if found is not None else ():
-            self.forget(result)
-
-
-class _Derived(NamedTuple):
-    """What was derived from a weight, by purpose. The weight is held, so that its id is given to no other tensor."""
-
-    weight: Tensor
-    state: State
-    results: dict[str, Tensor]
+        return isinstance(weight, nn.Parameter) or id(weight) in self._of
 
 
 def while_resting(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> Tensor:

@@ -86,7 +86,7 @@ def test_what_rests_of_weights_is_what_would_be_derived_anew(
     with_rest = trained(config_of(pictures), 3)
     monkeypatch.setattr(RestingWeights, "keeps", lambda self, weight: False)
     anew = trained(config_of(pictures), 3)
-    assert with_rest.context.resting._kept and not anew.context.resting._kept
+    assert with_rest.context.resting._of and not anew.context.resting._of
     found, wanted = everything(with_rest), everything(anew)
     assert [n for n in wanted if not torch.equal(found[n], wanted[n])] == []
 
