@@ -28,8 +28,6 @@ struct Convolution {
 
 static const size_t STRIP_BYTES = 3 << 17;  // of a source strip, which shares the second cache with the weights
 
-static inline int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
 // How a source is laid out: by blocks of channels, and by the stride^2 interleaved pictures that taps fall on.
 struct Layout {
     int blocks, pictures, above, below, margin, pitch, rows, columns;

@@ -19,7 +19,6 @@ static const int TILE = 96;        // columns of the result, at most, that are m
 static const int ROWS_OF_X = 8;
 static const int CACHE = 1 << 20;  // of the second cache, for rows of all blocks of channels that are worked on in turn
 
-static inline int floor_div(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 static inline int whole(int n, int of) { return (n + of - 1) / of * of; }
 
 // How numbers are computed with: `Vector` of `LINE` values, which are SCALE times what they stand for; `Given` is the

@@ -46,6 +46,12 @@ class Native(NamedTuple):
     loaded: ctypes.CDLL | None
     why: str
 
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The code, for those who have asked whether it is `loaded`."""
+        assert self.loaded is not None
+        return self.loaded
+
 
 @cache
 def native(part: str = "filtered_lrelu") -> Native:

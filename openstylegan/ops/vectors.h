@@ -22,6 +22,7 @@ typedef float vec __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alia
 static const int LANES = VECTOR_BYTES / 4;
 
 static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
+static inline int floor_div(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
 // A value of a tensor of float32, or of bfloat16 (its upper half).
 static inline float value(float v) { return v; }
