@@ -166,7 +166,7 @@ def weight_gradient(
     gw = x.new_empty(o, i, *kernel, dtype=dtype)
     sizes = (n, i, o, h, w, rows, columns, stride, *kernel, *padding, dtype == torch.float32)
     job = _WeightGradient(*sizes, x.data_ptr(), gy.data_ptr(), gw.data_ptr())
-    native(LIBRARY).library.amx_weight_gradient(ctypes.byref(job), torch.get_num_threads())
+    native(LIBRARY).code.amx_weight_gradient(ctypes.byref(job), torch.get_num_threads())
     return gw
 
 
@@ -188,7 +188,7 @@ def _packed(w: Tensor, phases: Sequence[Taps], transposed: bool) -> Tensor:
     outputs, inputs = (1, 0) if transposed else (0, 1)
     num, start = sum(len(p.kernel) for p in phases) * w.shape[0] * w.shape[1], 0
     packed = w.new_empty(num, dtype=torch.bfloat16)
-    library = native(LIBRARY).library
+    library = native(LIBRARY).code
     for phase in phases:
         offsets = [ky * w.stride(2) + kx * w.stride(3) for ky, kx in phase.kernel]
         sizes = (w.shape[outputs], w.shape[inputs], len(offsets), w.dtype == torch.float32)
@@ -219,4 +219,4 @@ def _convolve(x: Tensor, y: Tensor, packed: Tensor, phases: Sequence[Taps], stri
     at = [None if t is None else t.data_ptr() for t in (x, *tensors)]
     sizes = (n, i, o, h, w, stride, len(phases), noises, present, pitch)
     job = _Convolution(*sizes, ends.slope, clamp, *at, ctypes.addressof(made))
-    native(LIBRARY).library.amx_convolve(ctypes.byref(job), torch.get_num_threads())
+    native(LIBRARY).code.amx_convolve(ctypes.byref(job), torch.get_num_threads())

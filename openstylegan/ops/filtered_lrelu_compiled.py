@@ -136,7 +136,7 @@ def _run(
     job.bfloat16 = x.dtype == torch.bfloat16
     job.bound = stage.reach * max(1.0, abs(setting.slope))
     job.slope, job.clamp = setting.slope, -1.0 if setting.clamp is None else setting.clamp
-    native().library.filtered_lrelu(ctypes.byref(job), x.shape[0] * x.shape[1], torch.get_num_threads())
+    native().code.filtered_lrelu(ctypes.byref(job), x.shape[0] * x.shape[1], torch.get_num_threads())
     return y
 
 

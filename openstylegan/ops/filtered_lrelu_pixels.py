@@ -130,7 +130,7 @@ def forward(x: Tensor, b: Tensor | None, fu: Tensor | None, fd: Tensor | None, s
     at = [t.data_ptr() for t in (x, y, bias)] + [t.ctypes.data for t in tables[:4]] + [beyond.data_ptr()]
     sizes = (n, c, h, w, rows, columns, *pitches, setting.up, setting.pad[2], setting.pad[0], len(tables.down_y))
     job = _Job(*sizes, setting.slope, clamp, tables.reach, most, *at)
-    library = native(PIXELS).library
+    library = native(PIXELS).code
     getattr(library, numbers.call)(ctypes.byref(job), torch.get_num_threads())
     y = y[:, :c]
     for k in beyond.nonzero().flatten().tolist():

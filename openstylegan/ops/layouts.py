@@ -67,5 +67,5 @@ def _transposes(x: Tensor, contiguous: bool) -> bool:
 
 def _transpose(x: Tensor, y: Tensor, rows: int, columns: int) -> Tensor:
     sizes = (len(x), rows, columns, x.dtype.itemsize, torch.get_num_threads())
-    native("channels_last").library.transpose(ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), *sizes)
+    native("channels_last").code.transpose(ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), *sizes)
     return y

@@ -47,8 +47,8 @@ class Native(NamedTuple):
     why: str
 
     @property
-    def library(self) -> ctypes.CDLL:
-        """The code, for those who have asked whether it is `loaded`."""
+    def code(self) -> ctypes.CDLL:
+        """What is `loaded`, for those who have asked whether it is."""
         assert self.loaded is not None
         return self.loaded
 

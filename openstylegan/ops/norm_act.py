@@ -113,7 +113,7 @@ def _recorded_gradients(x: Tensor, weight: Tensor, bias: Tensor, gy: Tensor, ctx
 
 
 def _call(name: str, x: Tensor, act: Act, **tensors: Tensor) -> None:
-    library = native(LIBRARY).library
+    library = native(LIBRARY).code
     job = _Norm(x.numel() // x.shape[1], x.shape[1], x.dtype == torch.bfloat16, act.gated, act.slope, x.data_ptr())
     for field, tensor in tensors.items():
         setattr(job, field, tensor.data_ptr())

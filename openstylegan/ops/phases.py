@@ -45,7 +45,7 @@ def transposed_kernels(w: Tensor) -> Tensor:
         return _spread(w).permute(3, 2, 0, 1)
     kernels = w.new_empty(4, 4, *w.shape[:2]).permute(3, 2, 0, 1)
     taps = _taps(w, kernels, kernels.stride()[:2], _places(kernels), True)
-    native(LIBRARY).library.spread_taps(ctypes.byref(taps), _threads())
+    native(LIBRARY).code.spread_taps(ctypes.byref(taps), _threads())
     return kernels
 
 
@@ -54,7 +54,7 @@ def transposed_kernels_gradient(g: Tensor) -> Tensor:
     if not _compiled(g):
         return _gathered(g.permute(2, 3, 1, 0))
     gw = g.new_empty(g.shape[1], g.shape[0], 3, 3)
-    native(LIBRARY).library.gather_taps(ctypes.byref(_taps(gw, g, g.stride()[:2], _places(g), False)), _threads())
+    native(LIBRARY).code.gather_taps(ctypes.byref(_taps(gw, g, g.stride()[:2], _places(g), False)), _threads())
     return gw
 
 
@@ -67,7 +67,7 @@ def phase_kernels(w: Tensor) -> Tensor:
         return phases.permute(0, 2, 4, 1, 3, 5).reshape(4 * o, 2, 2, i).permute(0, 3, 1, 2)
     kernels = w.new_empty(4 * o, 2, 2, i).permute(0, 3, 1, 2)
     taps = _taps(w, kernels, (1, 4 * i), _phase_places(kernels), True)
-    native(LIBRARY).library.spread_taps(ctypes.byref(taps), _threads())
+    native(LIBRARY).code.spread_taps(ctypes.byref(taps), _threads())
     return kernels
 
 
@@ -80,7 +80,7 @@ def phase_kernels_gradient(g: Tensor) -> Tensor:
         return _gathered(four[back][:, back])
     gw = g.new_empty(o, i, 3, 3)
     taps = _taps(gw, g, (g.stride(1), g.stride(0)), _phase_places(g), False)
-    native(LIBRARY).library.gather_taps(ctypes.byref(taps), _threads())
+    native(LIBRARY).code.gather_taps(ctypes.byref(taps), _threads())
     return gw
 
 
@@ -91,7 +91,7 @@ def put_together(y: Tensor, channels: int) -> Tensor:
     y = y.contiguous(memory_format=torch.channels_last)
     whole = y.new_empty(n, 2 * h, 2 * w, channels)
     if _compiled(y):
-        native(LIBRARY).library.put_together(ctypes.byref(_phases(y, whole, n, h, w, channels)), _threads())
+        native(LIBRARY).code.put_together(ctypes.byref(_phases(y, whole, n, h, w, channels)), _threads())
     else:
         phases = y.permute(0, 2, 3, 1).unflatten(3, (4, channels))
         for r in range(2):
@@ -106,7 +106,7 @@ def take_apart(g: Tensor) -> Tensor:
     picture = g.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
     if _compiled(g):
         phases = g.new_empty(n, h + 1, w + 1, 4, channels)
-        native(LIBRARY).library.take_apart(ctypes.byref(_phases(phases, picture, n, h, w, channels)), _threads())
+        native(LIBRARY).code.take_apart(ctypes.byref(_phases(phases, picture, n, h, w, channels)), _threads())
     else:
         phases = g.new_zeros(n, h + 1, w + 1, 4, channels)
         for r in range(2):

@@ -70,6 +70,6 @@ def resample(
         axes.append(_Axis(size, result, up[k], down[k], pad[2 * k], len(taps), taps.data_ptr()))
     y = x.new_empty(n, axes[1].outputs, axes[0].outputs, c).permute(0, 3, 1, 2)
     job = _Resampling(n, c, x.dtype == torch.bfloat16, *axes, x.data_ptr(), y.data_ptr())
-    library = native("channels_last").library
+    library = native("channels_last").code
     library.resample(ctypes.byref(job), torch.get_num_threads())
     return y

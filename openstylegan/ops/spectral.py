@@ -36,7 +36,7 @@ def usable(weight: Tensor, u: Tensor, v: Tensor) -> bool:
 def power_iteration(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """v = unit(M^T u), u = unit(M v), both written over; returns u^T M v, a scalar. M is the `weight` [O, ...] as a
     matrix of O rows."""
-    library = native(LIBRARY).library
+    library = native(LIBRARY).code
     times, sigma = torch.empty_like(u), weight.new_empty(())
     at = [t.data_ptr() for t in (weight, u, v, times, sigma)]
     library.power_iteration(ctypes.byref(_Spectral(u.numel(), v.numel(), *at)), torch.get_num_threads())

@@ -70,7 +70,7 @@ def tail(
     noises = 1 if noise is None else noise.numel() // (h * w)
     sizes = (n, h * w, c, y.dtype == torch.bfloat16, noises)
     job = _Tail(*sizes, gain, slope, limit(clamp, y.dtype), *map(_at, (y, scale, noise_, shift, z)))
-    native("channels_last").library.tail(ctypes.byref(job), torch.get_num_threads())
+    native("channels_last").code.tail(ctypes.byref(job), torch.get_num_threads())
     return z
 
 
@@ -97,7 +97,7 @@ def gradient(
     scale = scale.float().contiguous()
     sizes = (n, h * w, c, z.dtype == torch.bfloat16, CHUNK)
     job = _Gradient(*sizes, slope, limit(clamp, z.dtype), *map(_at, (gz, z, y, scale, gy, sums, dots, by_pixel)))
-    native("channels_last").library.tail_gradient(ctypes.byref(job), torch.get_num_threads())
+    native("channels_last").code.tail_gradient(ctypes.byref(job), torch.get_num_threads())
     return gy, None if sums is None else sums.sum(1), None if dots is None else dots.sum(1), by_pixel
 
 

@@ -88,7 +88,7 @@ def correlate(x: Tensor, w: Tensor, padding: int, before: Tensor | None = None, 
     rows = _rows_at_once(y, TILES_AT_ONCE)
     at = [None if t is None else t.data_ptr() for t in (x, u, before, after, y)]
     job = _Convolution(n, i, len(w), h, width, padding, rows, *at)
-    native("winograd").library.winograd_correlate(ctypes.byref(job), ctypes.c_int(torch.get_num_threads()))
+    native("winograd").code.winograd_correlate(ctypes.byref(job), ctypes.c_int(torch.get_num_threads()))
     return y
 
 
@@ -116,11 +116,11 @@ def weight_gradient(
 def _packed_kernels(w: Tensor) -> Tensor:
     """The transformed kernels [36, O, I] of w [O, I, 3, 3], some rows side by side: [36, O / rows, I, rows]."""
     w = w if w.stride()[2:] == (3, 1) else w.contiguous()
-    (o, i), rows = w.shape[:2], native("winograd").library.winograd_row_block()
+    (o, i), rows = w.shape[:2], native("winograd").code.winograd_row_block()
     u = w.new_empty(POSITIONS, -(-o // rows), i, rows)
     source, target = ctypes.c_void_p(w.data_ptr()), ctypes.c_void_p(u.data_ptr())
     sizes = map(ctypes.c_int, (o, i, *w.stride()[:2]))
-    native("winograd").library.winograd_kernels(source, *sizes, target, ctypes.c_int(torch.get_num_threads()))
+    native("winograd").code.winograd_kernels(source, *sizes, target, ctypes.c_int(torch.get_num_threads()))
     return u
 
 
@@ -148,5 +148,5 @@ def _transform(
     and how many tiles are in one."""
     piece = _Piece(*planes.shape, padding, *part, matrix.shape[2], None if scale is None else scale.data_ptr())
     source, target = ctypes.c_void_p(planes.data_ptr()), ctypes.c_void_p(matrix.data_ptr())
-    call = getattr(native("winograd").library, f"winograd_{what}")
+    call = getattr(native("winograd").code, f"winograd_{what}")
     call(ctypes.byref(piece), source, target, ctypes.c_int(torch.get_num_threads()))
