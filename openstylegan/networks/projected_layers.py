@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from openstylegan.networks.base import check_labels
 from openstylegan.networks.fastgan_layers import BatchNorm, NormedSequence
 from openstylegan.networks.layers import MinibatchStddev
-from openstylegan.networks.spectral import SpectralConv2d, in_dtype
+from openstylegan.networks.spectral import SpectralConv2d
+from openstylegan.ops.frozen import in_dtype
 from openstylegan.ops.pointwise import pointwise
 
 WIDTHS: Mapping[int, int] = {4: 512, 8: 512, 16: 256, 32: 128, 64: 64, 128: 64, 256: 32, 512: 16, 1024: 8}

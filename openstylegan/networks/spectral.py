@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from openstylegan.ops.convolution import channels_last
-from openstylegan.ops.frozen import derived
+from openstylegan.ops.frozen import derived, in_dtype
 from openstylegan.ops.gradients import correlate
 from openstylegan.ops.paths import fast
 from openstylegan.ops.spectral import power_iteration, usable
@@ -31,11 +31,6 @@ EPSILON = 1e-12
 def unit(x: Tensor) -> Tensor:
     """x / max(|x|, 1e-12)."""
     return F.normalize(x, dim=0, eps=EPSILON)
-
-
-def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """`weight` in `dtype`, kept where derived weights are."""
-    return weight if weight.dtype == dtype else derived(weight, f"{dtype}", lambda w: w.to(dtype))
 
 
 def sigma(weight: Tensor, u: Tensor, v: Tensor, rows: int) -> Tensor:
@@ -93,13 +88,11 @@ class SpectralWeight(nn.Module):
         """The weight as [output channels, all else]."""
         return self.weight_orig.transpose(0, self.rows).flatten(1)
 
-    def weight(self, dtype: torch.dtype | None = None) -> Tensor:
-        """weight_orig / sigma, in its own dtype or another one, after a step of power iteration in training mode."""
+    def weight(self) -> Tensor:
+        """weight_orig / sigma, after a step of power iteration in training mode."""
         if self.training:
-            weight, inverse = self.measured()
-            return in_dtype(weight * inverse, dtype or weight.dtype)
-        weight = derived(self.weight_orig, "spectrally normalised", self.normalised)
-        return in_dtype(weight, dtype or weight.dtype)
+            return torch.mul(*self.measured())
+        return derived(self.weight_orig, "spectrally normalised", self.normalised)
 
     def normalised(self, weight: Tensor) -> Tensor:
         """`weight` over sigma of the stored vectors."""

@@ -54,8 +54,10 @@ class _Derivations:
             made = make(weight)
             with self._lock:
                 found = self._of.get(id(weight))
-                if found is None or found.state != state:
+                if found is not None and found.state != state:
                     self._forget(weight)
+                    found = None
+                if found is None:
                     found = self._of[id(weight)] = _Derived(weight, state, {})
                 result = found.results.setdefault(purpose, made)
                 self._of.setdefault(id(result), _Derived(result, state_of(result), {}))
@@ -94,6 +96,10 @@ class FrozenWeights(_Derivations):
         """Whether `weight` is a parameter without gradient, or was itself derived from one."""
         return not weight.requires_grad if isinstance(weight, nn.Parameter) else id(weight) in self._of
 
+    def _forget(self, weight: Tensor) -> None:
+        """Drops everything: much is derived from a weight and from others with it, such as running statistics."""
+        self._of.clear()
+
 
 def kept(weight: Tensor) -> bool:
     """Whether what is derived from `weight` is kept here and now."""
@@ -105,6 +111,11 @@ def derived(weight: Tensor, purpose: str, make: Callable[[Tensor], Tensor]) -> T
     """`make(weight)`, made once for each `purpose` where `kept(weight)`."""
     current = _CURRENT.get()
     return current.derived(weight, purpose, make) if current is not None and current.keeps(weight) else make(weight)
+
+
+def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """`weight` in `dtype`, kept where derived weights are."""
+    return weight if weight.dtype == dtype else derived(weight, f"{dtype}", lambda w: w.to(dtype))
 
 
 class RestingWeights(_Derivations):

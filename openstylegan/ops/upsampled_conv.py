@@ -20,7 +20,7 @@ from openstylegan.ops.amx import Ends
 from openstylegan.ops.arguments import check_images
 from openstylegan.ops.convolution import channels_last, rounded
 from openstylegan.ops.few_pixels import few_pixels_pay, upsampled_few_pixels
-from openstylegan.ops.frozen import while_resting
+from openstylegan.ops.frozen import in_dtype, while_resting
 from openstylegan.ops.gradients import correlate, weight_gradient, weight_gradients_wanted
 from openstylegan.ops.paths import fast
 from openstylegan.ops.phases import (
@@ -52,7 +52,7 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     if not fast(x) or x.shape[1] < FEWEST_CHANNELS:
         return upsampled_conv2d_reference(x, w, b)
     if few_pixels_pay(x.shape[0] * x.shape[2] * x.shape[3], w.numel()):
-        y = upsampled_few_pixels(x, w.to(x.dtype))
+        y = upsampled_few_pixels(x, in_dtype(w, x.dtype))
         return y if b is None else y + b[:, None, None]
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, w, b)):
         y = _Upsampled.apply(x, w)
@@ -62,7 +62,7 @@ def upsampled_conv2d(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 def upsampled_conv2d_reference(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """What `upsampled_conv2d` computes, written as its definition."""
-    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), w.to(x.dtype), b, padding=1)
+    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), in_dtype(w, x.dtype), b, padding=1)
 
 
 class _Upsampled(Function):

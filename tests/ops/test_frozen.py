@@ -145,6 +145,20 @@ def test_frozen_weights_that_change_are_derived_anew(change):
     assert draw() is after
 
 
+def test_what_was_derived_with_the_help_of_others_goes_with_them():
+    first, second = (nn.Parameter(torch.ones(2), requires_grad=False) for _ in range(2))
+    weights = FrozenWeights()
+
+    def draw():
+        with weights:
+            return derived(second, "own", lambda w: w * 2), derived(first, "of both", lambda w: w * second)
+
+    draw()
+    with torch.no_grad():
+        second.fill_(3)
+    assert draw()[1].tolist() == [3, 3]
+
+
 def test_parameters_made_in_inference_mode_are_kept():
     make, weights = counted()[0], FrozenWeights()
     with torch.inference_mode(), weights:
